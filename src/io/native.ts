@@ -10,12 +10,26 @@
 /** Opaque: a slab registered with the addon; keeps the ArrayBuffer alive, holds the AEAD contexts of this lane. */
 export type SlabHandle = { readonly __slab: never };
 
+/** What {@link Native.slabCounters} reports, by index. */
+export const counterNames = [
+  /** Packets from TUN with a bad virtio_net_hdr, or headers that contradict it. */
+  "malformed",
+  /** Segments of a super-packet for which the outbound region had no room. */
+  "splitDropped",
+  /** Datagrams that were truncated, or had no room in the received list. */
+  "receivedDropped",
+  /** Packets written to TUN alone instead of merged, because a checksum is wrong. */
+  "checksum",
+] as const;
+
 export interface Native {
   /** Sizes and offsets the addon was compiled with, by name; compared with src/bytes/slab.ts when loaded. */
   readonly abi: Readonly<Record<string, number>>;
 
   /** Registers the slab of a lane. The buffer must be exactly `slabLayout.end` bytes. */
   slabAttach(buffer: ArrayBuffer): SlabHandle;
+  /** Copies the counters of this handle (int32, wrapping; see {@link counterNames}) into `out`; returns how many. */
+  slabCounters(slab: SlabHandle, out: Int32Array): number;
 
   // --- AEAD (OpenSSL inside the node binary) -------------------------------------------------------------------
   /** See TransportCipher.seal. Returns 0 or -errno (-EIO when OpenSSL refuses). */
@@ -47,7 +61,7 @@ export interface Native {
    * TSO/USO super-packets, completes checksums, writes the `inner` list from 0. Each packet has HEADROOM_BYTES before it,
    * and after it its padding (to 16 bytes, not past `mtu`; zeroed) and TAILROOM_BYTES; packets lie back to back in that
    * shape, so a run is one contiguous piece. `flags`: 1 = queue has a virtio_net_hdr.
-   * Malformed packets (bad GSO header) are dropped and counted in `abi`-described counter 0 of the slab handle.
+   * Malformed packets (bad GSO header) are dropped and counted (slabCounters: malformed).
    * Returns packets listed (0: nothing to read), or -errno of the first read (-EBADFD: interface deleted; -EIO: down).
    */
   tunRead(slab: SlabHandle, fd: number, mtu: number, flags: number): number;
@@ -68,7 +82,7 @@ export interface Native {
   // --- link ----------------------------------------------------------------------------------------------------
   /**
    * Opens a NETLINK_ROUTE socket, subscribed to link changes, in the network namespace where the interface of this
-   * TUN fd now is (SIOCGSKNS). Where the kernel or missing rights forbid, opens it in the caller's namespace. Non-blocking.
+   * TUN fd now is (TUNGETDEVNETNS; before Linux 5.9 SIOCGSKNS, where it was made). Where the kernel or missing rights forbid, opens it in the caller's namespace. Non-blocking.
    */
   linkOpen(tunFd: number): number;
   /**
@@ -147,4 +161,19 @@ export interface Native {
   fdClose(fd: number): number;
   /** Sets or clears FD_CLOEXEC. */
   fdCloseOnExec(fd: number, on: boolean): number;
+
+  // --- for tests: tunRead and tunWrite without the system calls ------------------------------------------------
+  /** Lists packets as tunRead would after one read that gave `bytes`: virtio_net_hdr (10) and packet. */
+  probeSplit(slab: SlabHandle, bytes: Uint8Array, mtu: number): number;
+  /**
+   * Writes what tunWrite would write into `out`, each write as u32 length (of the packet, host order), virtio_net_hdr, packet.
+   * Returns the bytes used.
+   */
+  probeMerge(
+    slab: SlabHandle,
+    first: number,
+    count: number,
+    offload: number,
+    out: Uint8Array,
+  ): number;
 }

@@ -1,0 +1,294 @@
+/* UDP sockets: opening, batched receiving with UDP_GRO, batched sending with UDP_SEGMENT, source addresses, TOS. */
+#include <netinet/udp.h>
+#include <unistd.h>
+
+#include "addon.h"
+
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
+
+enum { BUFFER_BYTES = 7 << 20, PATIENCE_US = 100000, SEGMENTS_OF_ONE_SEND = 128 };
+
+static int set(int fd, int level, int name, int value) { return setsockopt(fd, level, name, &value, sizeof value); }
+
+static int configure(int fd, int family, int port, uint32_t mark, bool reuse) {
+  struct timeval patience = {0, PATIENCE_US};
+  bool v6 = family == AF_INET6;
+  if (set(fd, SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES) < 0) set(fd, SOL_SOCKET, SO_RCVBUF, BUFFER_BYTES);
+  if (set(fd, SOL_SOCKET, SO_SNDBUFFORCE, BUFFER_BYTES) < 0) set(fd, SOL_SOCKET, SO_SNDBUF, BUFFER_BYTES);
+  set(fd, IPPROTO_UDP, UDP_GRO, 1);
+  if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) < 0) return -errno;
+  if (v6 && set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) < 0) return -errno;
+  if (set(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_RECVPKTINFO : IP_PKTINFO, 1) < 0) return -errno;
+  if (set(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_RECVTCLASS : IP_RECVTOS, 1) < 0) return -errno;
+  if (mark != 0 && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark) < 0) return -errno;
+  if (reuse && set(fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0) return -errno;
+  struct sockaddr_in6 any6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+  struct sockaddr_in any4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+  int bound = v6 ? bind(fd, (struct sockaddr *)&any6, sizeof any6) : bind(fd, (struct sockaddr *)&any4, sizeof any4);
+  return bound < 0 ? -errno : 0;
+}
+
+napi_value native_udpOpen(napi_env env, napi_callback_info info) {
+  struct call call = call_begin(env, info);
+  int family = call_int(&call, 0), port = call_int(&call, 1);
+  uint32_t mark = call_unsigned(&call, 2);
+  int namespace_fd = call_int(&call, 3);
+  bool reuse = call_bool(&call, 4);
+  if (call.bad) return NULL;
+  if (family != AF_INET && family != AF_INET6) return call_give(&call, -EAFNOSUPPORT);
+  if (port < 0 || port > 65535) return call_give(&call, -EINVAL);
+  int fd = socket_in(namespace_fd, family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  int error = fd < 0 ? fd : configure(fd, family, port, mark, reuse);
+  if (error == 0) return call_give(&call, fd);
+  if (fd >= 0) close(fd);
+  return call_give(&call, error);
+}
+
+napi_value native_udpPort(napi_env env, napi_callback_info info) {
+  struct call call = call_begin(env, info);
+  int fd = call_int(&call, 0);
+  struct sockaddr_in6 name = {0};
+  socklen_t length = sizeof name;
+  if (call.bad) return NULL;
+  if (getsockname(fd, (struct sockaddr *)&name, &length) < 0) return call_give(&call, -errno);
+  return call_give(&call, ntohs(name.sin6_port)); /* at the same place in sockaddr_in */
+}
+
+napi_value native_udpMark(napi_env env, napi_callback_info info) {
+  struct call call = call_begin(env, info);
+  int fd = call_int(&call, 0);
+  uint32_t mark = call_unsigned(&call, 1);
+  if (call.bad) return NULL;
+  return call_result(&call, setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark));
+}
+
+napi_value native_udpSegments(napi_env env, napi_callback_info info) {
+  struct call call = call_begin(env, info);
+  int fd = call_int(&call, 0), value = 0;
+  socklen_t length = sizeof value;
+  if (call.bad) return NULL;
+  return call_give(&call, getsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &value, &length) == 0);
+}
+
+/* Fills an endpoint record and the TOS from a received message; returns the size of its datagrams, 0: all of it. */
+static int32_t describe(struct msghdr *message, struct endpoint *endpoint, int32_t *tos) {
+  const struct sockaddr_in6 *from6 = message->msg_name;
+  const struct sockaddr_in *from4 = message->msg_name;
+  int32_t segment = 0;
+  memset(endpoint, 0, sizeof *endpoint);
+  *tos = 0;
+  endpoint->family = from6->sin6_family;
+  endpoint->port = ntohs(from6->sin6_port);
+  if (from6->sin6_family == AF_INET6) {
+    endpoint->scope = from6->sin6_scope_id;
+    memcpy(endpoint->address, &from6->sin6_addr, 16);
+  } else {
+    memcpy(endpoint->address, &from4->sin_addr, 4);
+  }
+  for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR(message, c)) {
+    const uint8_t *data = CMSG_DATA(c);
+    if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+      struct in_pktinfo local;
+      memcpy(&local, data, sizeof local);
+      memcpy(endpoint->source, &local.ipi_spec_dst, 4);
+      endpoint->source_interface = (uint32_t)local.ipi_ifindex;
+    } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+      struct in6_pktinfo local;
+      memcpy(&local, data, sizeof local);
+      if (IN6_IS_ADDR_MULTICAST(&local.ipi6_addr)) continue; /* no address to answer from */
+      memcpy(endpoint->source, &local.ipi6_addr, 16);
+      endpoint->source_interface = (uint32_t)local.ipi6_ifindex;
+    } else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
+      *tos = *data;
+    } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {
+      memcpy(tos, data, sizeof *tos);
+    } else if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
+      memcpy(&segment, data, sizeof segment);
+    }
+  }
+  return segment;
+}
+
+napi_value native_udpReceive(napi_env env, napi_callback_info info) {
+  struct call call = call_begin(env, info);
+  struct slab *slab = call_slab(&call, 0);
+  int fd = call_int(&call, 1);
+  if (call.bad) return NULL;
+  struct receiving *r = &slab->receiving;
+  for (int i = 0; i < MESSAGES_MAX; i++) {
+    r->parts[i] = (struct iovec){slab->bytes + inbound_at + i * MESSAGE_STRIDE, MESSAGE_STRIDE};
+    r->messages[i].msg_hdr = (struct msghdr){.msg_name = &r->from[i], .msg_namelen = sizeof r->from[i],
+                                             .msg_iov = &r->parts[i], .msg_iovlen = 1,
+                                             .msg_control = r->control[i], .msg_controllen = CONTROL_BYTES};
+  }
+  int got = recvmmsg(fd, r->messages, MESSAGES_MAX, MSG_DONTWAIT, NULL);
+  if (got < 0) return call_give(&call, errno == EAGAIN || errno == EINTR ? 0 : -errno);
+
+  int32_t *offsets = slab_list(slab, receivedOffset_at), *lengths = slab_list(slab, receivedLength_at),
+          *messages = slab_list(slab, receivedMessage_at), listed = 0;
+  for (int32_t i = 0; i < got; i++) {
+    struct msghdr *message = &r->messages[i].msg_hdr;
+    int32_t size = (int32_t)r->messages[i].msg_len, at = inbound_at + i * MESSAGE_STRIDE;
+    int32_t segment = describe(message, slab_endpoints(slab, messageEndpoint_at) + i,
+                               slab_list(slab, messageTos_at) + i);
+    if (segment <= 0 || segment > size) segment = size;
+    if (message->msg_flags & MSG_TRUNC) {
+      slab->counters[COUNTER_RECEIVED_DROPPED]++;
+      continue;
+    }
+    do { /* once for an empty datagram */
+      if (listed == RECEIVED_MAX) {
+        slab->counters[COUNTER_RECEIVED_DROPPED]++;
+        break;
+      }
+      offsets[listed] = at;
+      lengths[listed] = size < segment ? size : segment;
+      messages[listed++] = i;
+      at += segment;
+      size -= segment;
+    } while (size > 0);
+  }
+  return call_give(&call, listed);
+}
+
+/* A sendmmsg in the making: messages and parts of slab->sending. */
+struct batch {
+  struct slab *slab;
+  int fd, messages, parts, flags;
+};
+
+static void flush(struct batch *batch) {
+  struct sending *s = &batch->slab->sending;
+  int32_t *status = slab_list(batch->slab, groupStatus_at);
+  for (int done = 0; done < batch->messages;) {
+    int sent = sendmmsg(batch->fd, s->messages + done, (unsigned)(batch->messages - done), batch->flags);
+    if (sent > 0) {
+      done += sent;
+      continue;
+    }
+    if (sent < 0 && errno == EINTR) continue;
+    int error = sent < 0 ? errno : EIO;
+    /* Having waited once for the socket's buffer, wait no more in this call. */
+    if (error == EAGAIN) batch->flags = MSG_DONTWAIT;
+    if (status[s->group[done]] == 0) status[s->group[done]] = -error;
+    done++;
+  }
+  batch->messages = batch->parts = 0;
+}
+
+static size_t control(uint8_t *at, size_t used, int level, int type, const void *data, size_t size) {
+  struct cmsghdr header = {.cmsg_level = level, .cmsg_type = type};
+  header.cmsg_len = (__typeof__(header.cmsg_len))CMSG_LEN(size);
+  memcpy(at + used, &header, sizeof header);
+  memcpy(at + used + CMSG_LEN(0), data, size);
+  return used + CMSG_SPACE(size);
+}
+
+/* Begins a message to the endpoint of a group; `segment` != 0: to be cut into datagrams of that size. */
+static struct msghdr *compose(struct batch *batch, int32_t group, uint16_t segment) {
+  struct slab *slab = batch->slab;
+  struct sending *s = &slab->sending;
+  const struct endpoint *e = slab_endpoints(slab, groupEndpoint_at) + group;
+  static const uint8_t nowhere[16];
+  int i = batch->messages++;
+  int tos = slab_list(slab, groupTos_at)[group] & 0xff;
+  bool v6 = e->family == AF_INET6, sourced = memcmp(e->source, nowhere, 16) != 0;
+  uint8_t *room = s->control[i];
+  size_t used = 0;
+  static_assert(CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int)) + CMSG_SPACE(2) <= CONTROL_BYTES, "");
+  struct msghdr *message = &s->messages[i].msg_hdr;
+  *message = (struct msghdr){.msg_name = &s->to[i], .msg_iov = s->parts + batch->parts, .msg_control = room};
+  s->group[i] = group;
+  if (v6) {
+    s->to[i] = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(e->port), .sin6_scope_id = e->scope};
+    memcpy(&s->to[i].sin6_addr, e->address, 16);
+    message->msg_namelen = sizeof s->to[i];
+  } else {
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(e->port)};
+    memcpy(&to.sin_addr, e->address, 4);
+    memcpy(&s->to[i], &to, sizeof to);
+    message->msg_namelen = sizeof to;
+  }
+  if (sourced && v6) {
+    struct in6_pktinfo from = {.ipi6_ifindex = (__typeof__(from.ipi6_ifindex))e->source_interface};
+    memcpy(&from.ipi6_addr, e->source, 16);
+    used = control(room, used, IPPROTO_IPV6, IPV6_PKTINFO, &from, sizeof from);
+  } else if (sourced) {
+    struct in_pktinfo from = {.ipi_ifindex = (int)e->source_interface};
+    memcpy(&from.ipi_spec_dst, e->source, 4);
+    used = control(room, used, IPPROTO_IP, IP_PKTINFO, &from, sizeof from);
+  }
+  if (tos != 0) used = control(room, used, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_TCLASS : IP_TOS, &tos, sizeof tos);
+  if (segment != 0) used = control(room, used, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof segment);
+  message->msg_controllen = (__typeof__(message->msg_controllen))used;
+  if (used == 0) message->msg_control = NULL;
+  return message;
+}
+
+/* Adds bytes to the last message; to its last part where they follow in memory. */
+static void append(struct batch *batch, struct msghdr *message, int32_t offset, int32_t length) {
+  uint8_t *bytes = batch->slab->bytes + offset;
+  struct iovec *last = batch->slab->sending.parts + batch->parts - 1;
+  if (message->msg_iovlen > 0 && (uint8_t *)last->iov_base + last->iov_len == bytes) {
+    last->iov_len += (size_t)length;
+    return;
+  }
+  batch->slab->sending.parts[batch->parts++] = (struct iovec){bytes, (size_t)length};
+  message->msg_iovlen++;
+}
+
+static int32_t queue(struct batch *batch, int32_t group, bool segment) {
+  struct slab *slab = batch->slab;
+  int32_t start = slab_list(slab, groupStart_at)[group], count = slab_list(slab, groupCount_at)[group];
+  const int32_t *offsets = slab_list(slab, datagramOffset_at), *lengths = slab_list(slab, datagramLength_at);
+  if (batch->fd < 0) return -EAFNOSUPPORT;
+  if (!in_list(start, count, DATAGRAMS_MAX)) return -EINVAL;
+  if (segment && count > SEGMENTS_OF_ONE_SEND) return -EMSGSIZE;
+  for (int32_t i = start; i < start + count; i++)
+    if (!in_slab(offsets[i], lengths[i])) return -EINVAL;
+  if (count > 1 && segment) {
+    if (lengths[start] <= 0 || lengths[start] > UINT16_MAX) return -EMSGSIZE;
+    if (batch->messages == SEND_MESSAGES || batch->parts + count > SEND_PARTS) flush(batch);
+    struct msghdr *message = compose(batch, group, (uint16_t)lengths[start]);
+    for (int32_t i = start; i < start + count; i++) append(batch, message, offsets[i], lengths[i]);
+    return 0;
+  }
+  for (int32_t i = start; i < start + count; i++) {
+    if (batch->messages == SEND_MESSAGES || batch->parts == SEND_PARTS) flush(batch);
+    append(batch, compose(batch, group, 0), offsets[i], lengths[i]);
+  }
+  return 0;
+}
+
+napi_value native_udpSend(napi_env env, napi_callback_info info) {
+  struct call call = call_begin(env, info);
+  struct slab *slab = call_slab(&call, 0);
+  int fd4 = call_int(&call, 1), fd6 = call_int(&call, 2);
+  int32_t first = call_int(&call, 3), count = call_int(&call, 4), failed = 0;
+  bool segment = call_bool(&call, 5);
+  if (call.bad) return NULL;
+  if (!in_list(first, count, GROUPS_MAX)) return call_give(&call, -EINVAL);
+  const struct endpoint *endpoints = slab_endpoints(slab, groupEndpoint_at);
+  int32_t *status = slab_list(slab, groupStatus_at);
+  struct batch v4 = {slab, fd4, 0, 0, 0}, v6 = {slab, fd6, 0, 0, 0};
+  for (int32_t i = first; i < first + count; i++) {
+    status[i] = endpoints[i].family == AF_INET || endpoints[i].family == AF_INET6 ? 0 : -EAFNOSUPPORT;
+    if (endpoints[i].family != AF_INET) continue;
+    int32_t error = queue(&v4, i, segment);
+    if (error != 0) status[i] = error;
+  }
+  flush(&v4);
+  for (int32_t i = first; i < first + count; i++) {
+    if (endpoints[i].family != AF_INET6) continue;
+    int32_t error = queue(&v6, i, segment);
+    if (error != 0) status[i] = error;
+  }
+  flush(&v6);
+  for (int32_t i = first; i < first + count; i++) failed += status[i] != 0;
+  return call_give(&call, failed);
+}

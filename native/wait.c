@@ -1,0 +1,120 @@
+/* Waiting (epoll, eventfd), the clock, and the descriptors themselves. */
+#include <fcntl.h>
+#include <math.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "addon.h"
+
+enum { EVENTS_MAX = 64 };
+
+napi_value native_eventOpen(napi_env env, napi_callback_info info) {
+  struct call call = call_begin(env, info);
+  return call_result(&call, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+}
+
+napi_value native_eventSignal(napi_env env, napi_callback_info info) {
+  struct call call = call_begin(env, info);
+  int fd = call_int(&call, 0);
+  uint64_t one = 1;
+  if (call.bad) return NULL;
+  if (write(fd, &one, sizeof one) < 0 && errno != EAGAIN) return call_give(&call, -errno); /* full: signalled already */
+  return call_give(&call, 0);
+}
+
+napi_value native_eventDrain(napi_env env, napi_callback_info info) {
+  struct call call = call_begin(env, info);
+  int fd = call_int(&call, 0);
+  uint64_t count;
+  if (call.bad) return NULL;
+  if (read(fd, &count, sizeof count) < 0 && errno != EAGAIN) return call_give(&call, -errno);
+  return call_give(&call, 0);
+}
+
+napi_value native_epollOpen(napi_env env, napi_callback_info info) {
+  struct call call = call_begin(env, info);
+  return call_result(&call, epoll_create1(EPOLL_CLOEXEC));
+}
+
+napi_value native_epollAdd(napi_env env, napi_callback_info info) {
+  struct call call = call_begin(env, info);
+  int epoll = call_int(&call, 0), fd = call_int(&call, 1), tag = call_int(&call, 2);
+  if (call.bad) return NULL;
+  struct epoll_event event = {.events = EPOLLIN, .data.u32 = (uint32_t)tag};
+  return call_result(&call, epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event));
+}
+
+napi_value native_epollRemove(napi_env env, napi_callback_info info) {
+  struct call call = call_begin(env, info);
+  int epoll = call_int(&call, 0), fd = call_int(&call, 1);
+  if (call.bad) return NULL;
+  return call_result(&call, epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL));
+}
+
+static int wait_for(struct environment *environment, int epoll, struct epoll_event *events, int most, double ms) {
+#ifdef SYS_epoll_pwait2
+  if (!environment->no_pwait2) {
+    double seconds = floor(ms / 1000);
+    /* As the kernel wants it on every architecture, whatever time_t the C library was built with. */
+    struct {
+      int64_t seconds, nanoseconds;
+    } limit = {(int64_t)seconds, (int64_t)((ms - seconds * 1000) * 1e6)};
+    long got = syscall(SYS_epoll_pwait2, epoll, events, most, ms < 0 ? NULL : &limit, NULL, (size_t)0);
+    if (got >= 0 || (errno != ENOSYS && errno != EPERM)) return (int)got;
+    environment->no_pwait2 = true;
+  }
+#else
+  (void)environment;
+#endif
+  return epoll_wait(epoll, events, most, ms < 0 ? -1 : (int)ceil(ms));
+}
+
+napi_value native_epollWait(napi_env env, napi_callback_info info) {
+  struct call call = call_begin(env, info);
+  size_t length;
+  int epoll = call_int(&call, 0);
+  int32_t *out = call_ints(&call, 1, &length);
+  double ms = call_double(&call, 2);
+  void *environment = NULL;
+  if (call.bad || napi_get_instance_data(env, &environment) != napi_ok) return NULL;
+  struct epoll_event events[EVENTS_MAX];
+  int most = length / 2 < EVENTS_MAX ? (int)(length / 2) : EVENTS_MAX;
+  if (ms > 2147483647.0) ms = 2147483647.0;
+  int got = wait_for(environment, epoll, events, most, ms);
+  if (got < 0) return call_give(&call, errno == EINTR ? 0 : -errno);
+  for (int i = 0; i < got; i++) {
+    out[2 * i] = (int32_t)events[i].data.u32;
+    out[2 * i + 1] = (int32_t)events[i].events;
+  }
+  return call_give(&call, got);
+}
+
+napi_value native_bootTimeMs(napi_env env, napi_callback_info info) {
+  (void)info;
+  struct timespec now = {0};
+  napi_value result = NULL;
+  clock_gettime(CLOCK_BOOTTIME, &now);
+  napi_create_double(env, (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6, &result);
+  return result;
+}
+
+napi_value native_fdClose(napi_env env, napi_callback_info info) {
+  struct call call = call_begin(env, info);
+  int fd = call_int(&call, 0);
+  if (call.bad) return NULL;
+  int result = close(fd);
+  return call_give(&call, result < 0 && errno != EINTR ? -errno : 0); /* on Linux EINTR closes, too */
+}
+
+napi_value native_fdCloseOnExec(napi_env env, napi_callback_info info) {
+  struct call call = call_begin(env, info);
+  int fd = call_int(&call, 0);
+  bool on = call_bool(&call, 1);
+  if (call.bad) return NULL;
+  int flags = fcntl(fd, F_GETFD);
+  if (flags >= 0) flags = fcntl(fd, F_SETFD, on ? flags | FD_CLOEXEC : flags & ~FD_CLOEXEC);
+  return call_result(&call, flags);
+}
