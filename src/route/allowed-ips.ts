@@ -26,6 +26,8 @@ export const PEER_ID_MAX = 0x7f_fffd;
 
 const NONE = -1;
 const CAPACITY_MIN = 64;
+/** Fewer nodes than this fit a cache wherever they lie. */
+const STREWN_MIN = 1024;
 
 /** Words of one node in `#hot`. */
 const HOT = 4;
@@ -54,6 +56,8 @@ export class AllowedIps {
   #used = 0;
   #free = NONE;
   #nodes = 0;
+  /** Nodes that were placed anywhere since all were last laid out. */
+  #strewn = 0;
   #size = 0;
   /** The address at hand of insert and remove, masked: four words, host order. */
   readonly #words: Uint32Array = new Uint32Array(4);
@@ -101,11 +105,14 @@ export class AllowedIps {
       const at = node * HOT;
       const owner = hot[at + OWNER]!;
       const cidr = owner & CIDR_MASK;
-      if (Math.clz32(hot[at + FIRST]! ^ first) < Math.min(cidr, 32)) break;
-      if (cidr > 32 && !this.#matchesRest(node, bytes, offset + 4, cidr - 32)) break;
       const peer = owner >>> 8;
-      if (peer !== NO_PEER) found = peer;
-      if (cidr === 128) break;
+      // A branch need not match: whatever is found below it does.
+      if (peer !== NO_PEER) {
+        if (Math.clz32(hot[at + FIRST]! ^ first) < Math.min(cidr, 32)) break;
+        if (cidr > 32 && !this.#matchesRest(node, bytes, offset + 4, cidr - 32)) break;
+        found = peer;
+        if (cidr === 128) break;
+      }
       node = hot[at + ((bytes[offset + (cidr >>> 3)]! >>> (7 - (cidr & 7))) & 1)]!;
     }
     return found - 1;
@@ -322,6 +329,7 @@ export class AllowedIps {
       this.#used += 1;
     }
     this.#nodes += 1;
+    this.#strewn += 1;
     this.#hot[node * HOT] = NONE;
     this.#hot[node * HOT + 1] = NONE;
     this.#hot[node * HOT + OWNER] = cidr;
@@ -361,10 +369,11 @@ export class AllowedIps {
     return (word >>> (31 - (index & 31))) & 1;
   }
 
-  /** Makes sure that `count` nodes can be allocated. */
+  /** Makes sure that `count` nodes can be allocated, and that most nodes lie near those above them. */
   #reserve(count: number): void {
     const capacity = this.#parent.length;
     if (this.#nodes + count > capacity) this.#resize(capacity * 2);
+    else if (this.#strewn >= STREWN_MIN && this.#strewn * 4 >= this.#nodes) this.#resize(capacity);
   }
 
   /** Gives memory back when not even a quarter of it is used. */
@@ -409,22 +418,29 @@ export class AllowedIps {
     this.#after = after;
     this.#used = order.length;
     this.#free = NONE;
+    this.#strewn = 0;
   }
 
-  /** All nodes level by level, and the place of each in that order by its present number. */
+  /** All nodes, each followed by all below it, and the place of each in that order by its present number. */
   #walk(): { order: Int32Array; numbers: Int32Array } {
     const order = new Int32Array(this.#nodes);
     const numbers = new Int32Array(this.#parent.length);
+    // Nodes yet to visit: at most one for each level above, and both roots.
+    const stack = new Int32Array(2 + 128);
+    let depth = 0;
     let count = 0;
-    if (this.#root4 >= 0) order[count++] = this.#root4;
-    if (this.#root6 >= 0) order[count++] = this.#root6;
-    for (let i = 0; i < count; i += 1) {
-      const node = order[i]!;
-      numbers[node] = i;
-      for (let side = 0; side < 2; side += 1) {
-        const child = this.#hot[node * HOT + side]!;
-        if (child >= 0) order[count++] = child;
-      }
+    if (this.#root6 >= 0) stack[depth++] = this.#root6;
+    if (this.#root4 >= 0) stack[depth++] = this.#root4;
+    while (depth > 0) {
+      depth -= 1;
+      const node = stack[depth]!;
+      order[count] = node;
+      numbers[node] = count;
+      count += 1;
+      const left = this.#hot[node * HOT]!;
+      const right = this.#hot[node * HOT + 1]!;
+      if (right >= 0) stack[depth++] = right;
+      if (left >= 0) stack[depth++] = left;
     }
     return { order, numbers };
   }
