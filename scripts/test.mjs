@@ -1,0 +1,94 @@
+#!/usr/bin/env node
+/**
+ * `npm test`: types, lint, the unit project, then as root the end-to-end project. Arguments go to Vitest (a file name, -t ...).
+ * The last line is `N passed, N failed` and, if so, `, N skipped`: all Vitest tests together; a failed check counts as one failure.
+ */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..");
+const BINARIES = join(ROOT, "node_modules", ".bin");
+
+function run(name, args) {
+  const result = spawnSync(join(BINARIES, name), args, { cwd: ROOT, stdio: "inherit" });
+  return result.status === 0;
+}
+
+function check(name, args) {
+  const isClean = run(name, args);
+  console.log(`${name}: ${isClean ? "clean" : "FAILED"}`);
+  return { passed: 0, failed: isClean ? 0 : 1, skipped: 0 };
+}
+
+function fullName(file, test) {
+  return [relative(ROOT, file.name), ...test.ancestorTitles, test.title].join(" > ");
+}
+
+/** Counts one report; a file that could not be loaded has no tests and counts as a failure. */
+function count(report) {
+  const total = { passed: 0, failed: 0, skipped: 0 };
+  for (const file of report.testResults) {
+    for (const test of file.assertionResults) {
+      if (test.status === "passed") total.passed++;
+      else if (test.status === "failed") total.failed++;
+      else {
+        total.skipped++;
+        console.log(
+          `skipped: ${fullName(file, test)}: ${test.meta?.skipReason ?? "no reason given"}`,
+        );
+      }
+    }
+    const hasFailure = file.assertionResults.some((test) => test.status === "failed");
+    if (file.status === "failed" && !hasFailure) total.failed++;
+  }
+  return total;
+}
+
+function runProject(project, folder) {
+  const output = join(folder, `${project}.json`);
+  const isGreen = run("vitest", [
+    "run",
+    "--project",
+    project,
+    "--passWithNoTests",
+    "--reporter=default",
+    "--reporter=json",
+    `--outputFile.json=${output}`,
+    ...process.argv.slice(2),
+  ]);
+  let total;
+  try {
+    total = count(JSON.parse(readFileSync(output, "utf8")));
+  } catch (error) {
+    console.log(`${project}: Vitest left no report (${error.message})`);
+    return { passed: 0, failed: 1, skipped: 0 };
+  }
+  // An error outside of any test, such as an unhandled rejection.
+  if (!isGreen && total.failed === 0) total.failed = 1;
+  return total;
+}
+
+function main() {
+  const folder = mkdtempSync(join(tmpdir(), "wirehaul-test-"));
+  const results = [];
+  try {
+    results.push(check("tsc", ["-p", "tsconfig.json"]));
+    results.push(check("biome", ["check", "."]));
+    results.push(runProject("unit", folder));
+    if (process.getuid() === 0) results.push(runProject("e2e", folder));
+    else console.log("e2e: not run, network namespaces need root");
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  const sum = (key) => results.reduce((total, result) => total + result[key], 0);
+  const skipped = sum("skipped");
+  console.log(
+    `${sum("passed")} passed, ${sum("failed")} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`,
+  );
+  process.exitCode = sum("failed") === 0 ? 0 : 1;
+}
+
+main();
