@@ -25,7 +25,13 @@ const here = dirname(fileURLToPath(import.meta.url));
 const WARNINGS = ["-Wall", "-Wextra", "-Wconversion"];
 const COMMON = ["-std=c11", "-D_GNU_SOURCE", "-fvisibility=hidden", "-fPIC", "-shared"];
 const RELEASE = ["-O3", "-DNDEBUG", "-s"];
-const DEBUG = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined"];
+const DEBUG = [
+  "-O1",
+  "-g",
+  "-fno-omit-frame-pointer",
+  "-fsanitize=address,undefined",
+  "-fno-sanitize-recover=all",
+];
 
 class BuildError extends Error {}
 
@@ -168,7 +174,11 @@ function main() {
   }
   const debug = given.has("--debug");
   const output = join(here, "build", debug ? "debug" : "", "wirehaul.node");
-  const outcome = compile(findCompiler(), debug ? DEBUG : RELEASE, headers, output, force);
+  const compiler = findCompiler();
+  // Node is not built with a sanitizer: its library must be one that can be preloaded (see scripts/sanitize.mjs).
+  const shared = debug && /clang/.test(compiler[0]) ? ["-shared-libasan"] : [];
+  const flags = debug ? [...DEBUG, ...shared] : RELEASE;
+  const outcome = compile(compiler, flags, headers, output, force);
   console.log(`${relative(process.cwd(), output)}: ${outcome}`);
 }
 

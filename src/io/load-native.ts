@@ -16,7 +16,10 @@ const ADVICE = "run `npm run build:native`";
 
 let loaded: Native | undefined;
 
-/** The addon of this thread. Throws an Error with one line of advice when it is missing or does not fit. */
+/**
+ * The addon of this thread; the environment variable WIREHAUL_NATIVE names another file (the sanitizers' build). Throws an
+ * Error with one line of advice when it is missing or does not fit.
+ */
 export function loadNative(): Native {
   loaded ??= loadNativeFrom(findNative());
   return loaded;
@@ -83,6 +86,8 @@ export function abiMismatch(abi: Readonly<Record<string, number>> | undefined): 
 }
 
 function findNative(): string {
+  const chosen = process.env["WIREHAUL_NATIVE"];
+  if (chosen) return chosen;
   const root = packageRoot(dirname(fileURLToPath(import.meta.url)));
   const target = `linux-${process.arch}-${libc()}`;
   const candidates = [

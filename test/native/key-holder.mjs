@@ -2,7 +2,7 @@
 import { createRequire } from "node:module";
 
 const require = createRequire(import.meta.url);
-const native = require("../../native/build/wirehaul.node");
+const native = require(process.env.WIREHAUL_NATIVE ?? "../../native/build/wirehaul.node");
 const { abi } = native;
 const buffer = new ArrayBuffer(abi["region.end"]);
 const handle = native.slabAttach(buffer);

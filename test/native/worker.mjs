@@ -2,7 +2,9 @@
 import { createRequire } from "node:module";
 import { parentPort, workerData } from "node:worker_threads";
 
-const native = createRequire(import.meta.url)("../../native/build/wirehaul.node");
+const native = createRequire(import.meta.url)(
+  process.env.WIREHAUL_NATIVE ?? "../../native/build/wirehaul.node",
+);
 const { abi } = native;
 
 function seal(index) {
