@@ -141,7 +141,7 @@ export class AllowedIps {
       node = this.#hot[node * HOT + this.#bit(this.#cidr(node))]!;
     }
     if (node < 0 || this.#cidr(node) !== cidr || this.#common(node) < cidr) return false;
-    if (this.#hot[node * HOT + OWNER]! >>> 8 !== peer + 1) return false;
+    if (peer < 0 || this.#hot[node * HOT + OWNER]! >>> 8 !== peer + 1) return false;
     this.#disown(node);
     this.#prune(node);
     this.#shrink();
