@@ -1,0 +1,135 @@
+/** Ping and iperf3 between two namespaces, as figures. */
+import { until } from "./command.ts";
+import type { Namespace } from "./lab.ts";
+
+export interface PingOptions {
+  readonly count?: number;
+  readonly intervalSeconds?: number;
+  /** Bytes of payload: 28 (IPv4) or 48 (IPv6) less than the packet. */
+  readonly size?: number;
+  /** Sets "do not fragment". */
+  readonly isWhole?: boolean;
+  /** How long to wait for the last answer. */
+  readonly waitSeconds?: number;
+}
+
+export interface PingResult {
+  readonly sent: number;
+  readonly received: number;
+  /** Milliseconds, in order of arrival. */
+  readonly roundTrips: readonly number[];
+}
+
+export async function ping(
+  from: Namespace,
+  address: string,
+  options: PingOptions = {},
+): Promise<PingResult> {
+  const count = options.count ?? 3;
+  const interval = options.intervalSeconds ?? 0.05;
+  const wait = options.waitSeconds ?? 2;
+  const command = ["ping", "-n", "-c", `${count}`, "-i", `${interval}`, "-W", `${wait}`];
+  if (options.size !== undefined) command.push("-s", `${options.size}`);
+  if (options.isWhole) command.push("-M", "do");
+  const limitMs = (count * interval + wait + 30) * 1000;
+  const { stdout, stderr } = await from.attempt([...command, address], { limitMs });
+  const summary = /(\d+) packets transmitted, (\d+) received/.exec(stdout);
+  if (summary === null) throw new Error(`ping ${address}: ${stderr.trim() || stdout.trim()}`);
+  return {
+    sent: Number(summary[1]),
+    received: Number(summary[2]),
+    roundTrips: [...stdout.matchAll(/time=([\d.]+) ms/g)].map((match) => Number(match[1])),
+  };
+}
+
+/** Pings once at a time until an answer comes. */
+export async function pingUntil(from: Namespace, address: string, limitMs = 20_000): Promise<void> {
+  await until(
+    `${address} answers`,
+    async () => (await ping(from, address, { count: 1, waitSeconds: 1 })).received === 1,
+    limitMs,
+  );
+}
+
+export interface IperfOptions {
+  readonly seconds?: number;
+  readonly isUdp?: boolean;
+  /** UDP: bits per second to offer; 0 is as fast as it can. */
+  readonly rate?: number;
+  /** UDP: bytes of payload. */
+  readonly size?: number;
+  /** The server sends. */
+  readonly isReverse?: boolean;
+  readonly streams?: number;
+  /** Send this many bytes instead of for a time. */
+  readonly bytes?: number;
+}
+
+export interface IperfResult {
+  readonly bitsPerSecond: number;
+  readonly bytes: number;
+  readonly retransmits: number;
+  /** UDP only, 0 to 100. */
+  readonly lostPercent: number;
+}
+
+interface IperfJson {
+  readonly error?: string;
+  readonly end?: {
+    readonly sum_sent?: { readonly retransmits?: number };
+    readonly sum_received?: {
+      readonly bits_per_second: number;
+      readonly bytes: number;
+      readonly lost_percent?: number;
+    };
+    readonly sum?: {
+      readonly bits_per_second: number;
+      readonly bytes: number;
+      readonly lost_percent?: number;
+    };
+  };
+}
+
+/** Runs an iperf3 client against a server for one test; `address` is the server's. */
+export async function iperf(
+  from: Namespace,
+  to: Namespace,
+  address: string,
+  options: IperfOptions = {},
+): Promise<IperfResult> {
+  const seconds = options.seconds ?? 2;
+  const server = to.spawn(["iperf3", "-s", "-1", "-B", address, "--forceflush"]);
+  await server.waitFor("Server listening");
+  const command = ["iperf3", "-c", address, "-J", "--connect-timeout", "10000"];
+  if (options.bytes !== undefined) command.push("-n", `${options.bytes}`);
+  else command.push("-t", `${seconds}`);
+  if (options.isUdp) command.push("-u", "-b", `${options.rate ?? 10_000_000}`);
+  if (options.size !== undefined) command.push("-l", `${options.size}`);
+  if (options.isReverse) command.push("-R");
+  if (options.streams !== undefined) command.push("-P", `${options.streams}`);
+  try {
+    const result = await from.attempt(command, { limitMs: (seconds + 60) * 1000 });
+    return readIperf(result.stdout, result.stderr);
+  } finally {
+    await server.stop();
+  }
+}
+
+function readIperf(text: string, errors: string): IperfResult {
+  let report: IperfJson;
+  try {
+    report = JSON.parse(text) as IperfJson;
+  } catch {
+    throw new Error(`iperf3: ${errors.trim() || text.trim()}`);
+  }
+  const received = report.end?.sum_received ?? report.end?.sum;
+  if (report.error !== undefined || received === undefined) {
+    throw new Error(`iperf3: ${report.error ?? "no result"}`);
+  }
+  return {
+    bitsPerSecond: received.bits_per_second,
+    bytes: received.bytes,
+    retransmits: report.end?.sum_sent?.retransmits ?? 0,
+    lostPercent: received.lost_percent ?? report.end?.sum?.lost_percent ?? 0,
+  };
+}
