@@ -159,7 +159,7 @@ static size_t make_packet(uint8_t *p, bool v6, bool tcp, uint32_t flow, uint32_t
   return length;
 }
 
-enum { INPUT_MAX = 70000 };
+enum { INPUT_MAX = 140000 };
 
 static void damage(uint8_t *input, size_t from, size_t size) {
   for (uint32_t n = roll(4); n > 0 && size > from; n--) {
@@ -169,9 +169,9 @@ static void damage(uint8_t *input, size_t from, size_t size) {
 }
 
 static size_t make_split(uint8_t *input) {
-  bool v6 = roll(2), tcp = roll(2);
+  bool v6 = roll(2), tcp = roll(2), tiny = roll(4) == 0;
   size_t options = tcp ? 4 * roll(11) : 0;
-  uint32_t payload = roll(4) ? roll(65000) : roll(100);
+  uint32_t payload = tiny ? roll(4) : roll(4) ? roll(65000) : roll(100);
   struct vnet header = {.flags = VNET_NEEDS_CSUM, .gso_type = tcp ? (v6 ? VNET_TCPV6 : VNET_TCPV4) : VNET_UDP_L4};
   header.gso_size = (uint16_t)(roll(4) ? 1 + roll(2000) : roll(65536));
   header.csum_start = v6 ? 40 : 20;
@@ -181,8 +181,9 @@ static size_t make_split(uint8_t *input) {
   memcpy(input + 1, &header, sizeof header);
   put16(input + 11, roll(4) ? 1280 + roll(300) : roll(65536));
   put16(input + 13, roll(4) ? 2048 : roll(2049));
-  put16(input + 15, roll(2) ? 60000 : roll(20000));
+  put16(input + 15, roll(3) == 0 ? 0 : roll(2) ? 60000 : roll(20000));
   size_t size = 17 + make_packet(input + 17, v6, tcp, 1, roll(1u << 31), roll(65536), payload, TCP_ACK | TCP_PSH, options);
+  if (tiny && tcp && roll(2)) input[17 + header.csum_start + 12] = (uint8_t)roll(256);
   if (roll(3) == 0) damage(input, 1, size);
   if (roll(10) == 0) size = roll((uint32_t)size);
   return size;
@@ -191,12 +192,12 @@ static size_t make_split(uint8_t *input) {
 static size_t make_coalesce(uint8_t *input) {
   size_t used = 2;
   uint32_t sequence[4] = {roll(1u << 31), 0xffffff00u, 7, 0}, id[4] = {65530, 1, 2, 3}, sizes[4];
-  uint8_t options = (uint8_t)(4 * roll(4));
-  for (int i = 0; i < 4; i++) sizes[i] = 1 + roll(1400);
+  uint32_t options = 4 * roll(4), flows = 1 + roll(4);
+  for (int i = 0; i < 4; i++) sizes[i] = roll(3) ? 1 + roll(1400) : 1400;
   input[0] = 0;
   input[1] = (uint8_t)(roll(4) ? 0x67 : roll(256));
   for (uint32_t n = roll(90); n > 0; n--) {
-    uint32_t flow = roll(4), payload = roll(8) ? sizes[flow] : roll(1400);
+    uint32_t flow = roll(flows), payload = roll(8) ? sizes[flow] : roll(1400);
     if (used + 2 + 80 + payload + 40 > INPUT_MAX) break;
     uint8_t flags = (uint8_t)(roll(10) ? TCP_ACK : roll(256));
     size_t length = make_packet(input + used + 2, flow & 1, flow < 3, flow, sequence[flow], id[flow]++, payload, flags,

@@ -110,7 +110,7 @@ function packageRoot(from: string): string {
 }
 
 function libc(): "glibc" | "musl" {
-  // `shared_openssl`-like variables don't tell; the report's header does, and costs a few milliseconds once.
+  // Only the report's header tells; it costs a few milliseconds, once.
   const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
   return report.header?.glibcVersionRuntime === undefined ? "musl" : "glibc";
 }

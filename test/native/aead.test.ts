@@ -113,7 +113,7 @@ describe("native AEAD", () => {
         ...process.execArgv.filter((argument) => argument.includes("strip-types")),
         fileURLToPath(new URL("./key-holder.mjs", import.meta.url)),
       ]);
-      const key = Buffer.alloc(32, 0).map((_, index) => (index * 37 + 11) ^ 0x5a);
+      const key = Buffer.from(Array.from({ length: 32 }, (_, index) => (index * 37 + 11) ^ 0x5a));
       const word = (): Promise<string> =>
         new Promise((resolve) => child.stdout.once("data", (data) => resolve(String(data).trim())));
       try {
