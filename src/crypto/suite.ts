@@ -3,6 +3,9 @@
  * and XChaCha20-Poly1305, behind one interface with two implementations: `noble.ts` (pure TypeScript, the
  * reference) and `openssl.ts` (node:crypto). Both must give equal bytes for equal input.
  *
+ * Lengths are checked: a wrong one is a programmer's error and throws. In `sharedSecret`, `publicKey`, `hash`, `mac` and
+ * `hmac`, `out` may be or overlap an input. Inputs are only read; temporaries that hold secrets are wiped where possible.
+ *
  * Handshake-rate operations only. Transport packets go through {@link TransportCipher}, which works on a slab.
  */
 import type { Slab } from "../bytes/slab.ts";
@@ -65,7 +68,7 @@ export interface Suite {
  *
  * Each packet has WireGuard's transport shape: 16 bytes of header, of which the last eight are the little-endian
  * counter; payload; 16 bytes of tag. The nonce is four zero bytes and those eight, read from the packet itself.
- * Nothing is allocated per packet; the key (32 bytes) is only read, and `forget` wipes any copy kept between calls.
+ * The addon allocates nothing per packet (noble's does); the key (32 bytes) is only read, and `forget` wipes any copy kept between calls.
  */
 export interface TransportCipher {
   /** Seals datagrams `first` to `first + count - 1` of `slab.datagram*`; lengths are wire lengths (payload + 32). */
