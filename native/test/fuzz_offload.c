@@ -183,7 +183,17 @@ static size_t make_split(uint8_t *input) {
   put16(input + 13, roll(4) ? 2048 : roll(2049));
   put16(input + 15, roll(3) == 0 ? 0 : roll(2) ? 60000 : roll(20000));
   size_t size = 17 + make_packet(input + 17, v6, tcp, 1, roll(1u << 31), roll(65536), payload, TCP_ACK | TCP_PSH, options);
-  if (tiny && tcp && roll(2)) input[17 + header.csum_start + 12] = (uint8_t)roll(256);
+  if (tiny && roll(3) == 0) { /* ends within its headers, and says so */
+    size -= roll((uint32_t)(size - 17));
+    if (v6) put16(input + 21, size - 17 - 40);
+    else put16(input + 19, size - 17);
+  }
+  if (header.gso_type == 0 && roll(2)) {
+    header.csum_start = (uint16_t)roll((uint32_t)size);
+    header.csum_offset = (uint16_t)roll(40);
+    memcpy(input + 1, &header, sizeof header);
+  }
+  if (tiny && tcp && size > 17u + header.csum_start + 12 && roll(2)) input[17 + header.csum_start + 12] = (uint8_t)roll(256);
   if (roll(3) == 0) damage(input, 1, size);
   if (roll(10) == 0) size = roll((uint32_t)size);
   return size;
@@ -194,16 +204,17 @@ static size_t make_coalesce(uint8_t *input) {
   uint32_t sequence[4] = {roll(1u << 31), 0xffffff00u, 7, 0}, id[4] = {65530, 1, 2, 3}, sizes[4];
   uint32_t options = 4 * roll(4), flows = 1 + roll(4);
   for (int i = 0; i < 4; i++) sizes[i] = roll(3) ? 1 + roll(1400) : 1400;
+  bool clean = roll(4) == 0;
   input[0] = 0;
   input[1] = (uint8_t)(roll(4) ? 0x67 : roll(256));
   for (uint32_t n = roll(90); n > 0; n--) {
-    uint32_t flow = roll(flows), payload = roll(8) ? sizes[flow] : roll(1400);
+    uint32_t flow = roll(flows), payload = clean || roll(8) ? sizes[flow] : roll(1400);
     if (used + 2 + 80 + payload + 40 > INPUT_MAX) break;
-    uint8_t flags = (uint8_t)(roll(10) ? TCP_ACK : roll(256));
+    uint8_t flags = (uint8_t)(clean || roll(10) ? TCP_ACK : roll(256));
     size_t length = make_packet(input + used + 2, flow & 1, flow < 3, flow, sequence[flow], id[flow]++, payload, flags,
                                 options);
     sequence[flow] += payload;
-    if (roll(30) == 0) damage(input, used + 2, used + 2 + length);
+    if (!clean && roll(30) == 0) damage(input, used + 2, used + 2 + length);
     put16(input + used, length);
     used += 2 + length;
   }
