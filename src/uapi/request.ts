@@ -130,6 +130,7 @@ export class RequestReader {
   }
 
   #endLine(): void {
+    if (this.#state === "closed") return;
     if (this.#isIgnoring) {
       this.#isIgnoring = false;
       return;

@@ -12,8 +12,10 @@ export interface UapiCase {
   readonly since?: number;
 }
 
-/** wireguard-go 0.0.20250515 can take a prefix away from a peer with `allowed_ip=-`. */
-const MINUS = 20250515;
+/** wireguard-go 0.0.20250521 can take a prefix away from a peer with `allowed_ip=-`. */
+const MINUS = 20250521;
+/** Before 0.0.20231211 scopes were not printed, and the Go of its time took `/08` and `/+8` for prefix lengths. */
+const STRICT = 20231211;
 
 const P1 = "11".repeat(32);
 const P2 = "22".repeat(32);
@@ -175,8 +177,6 @@ export const CASES: readonly UapiCase[] = [
     "2001:db8::1:51820",
     "[192.0.2.1]:51820",
     "[::ffff:192.0.2.1]:51820",
-    "[fe80::1%lo]:51820",
-    "[fe80::1%1]:51820",
     "[fe80::1%]:51820",
     "[2001:db8::1]",
     "localhost:51820",
@@ -192,8 +192,6 @@ export const CASES: readonly UapiCase[] = [
     "10.0.0.1/33",
     "10.0.0.1",
     "10.0.0.1/",
-    "10.0.0.1/08",
-    "10.0.0.1/+8",
     "010.0.0.1/8",
     "10.0.0/8",
     "10.0.0.1/255.0.0.0",
@@ -209,6 +207,12 @@ export const CASES: readonly UapiCase[] = [
     "/",
     "+10.0.0.0/8",
   ].map((text) => onPeer(`allowed IP ${JSON.stringify(text)}`, `allowed_ip=${text}`)),
+  ...[
+    "endpoint=[fe80::1%lo]:51820",
+    "endpoint=[fe80::1%1]:51820",
+    "allowed_ip=10.0.0.1/08",
+    "allowed_ip=10.0.0.1/+8",
+  ].map((line) => ({ ...onPeer(line, line), since: STRICT })),
   onPeer(
     "the order of allowed IPs",
     ...["10.0.0.0/16", "fd00::/8", "10.0.0.0/8", "0.0.0.0/0", "10.0.5.0/24", "fd00::1/128"].map(
