@@ -1,0 +1,99 @@
+/** What a demo found, as text for people: aligned, coloured only on a terminal. */
+import type { IperfResult, PingResult } from "./measure.ts";
+
+export interface DemoReport {
+  readonly implementations: readonly [string, string];
+  readonly ping4: PingResult;
+  readonly ping6: PingResult;
+  readonly tcp: IperfResult;
+  readonly tcpReverse: IperfResult;
+  readonly udp: IperfResult;
+  readonly show: readonly [string, string];
+}
+
+const BOLD = "\u001b[1m";
+const GREEN = "\u001b[32m";
+const RED = "\u001b[31m";
+const PLAIN = "\u001b[0m";
+
+export class Palette {
+  readonly #isOn: boolean;
+
+  constructor(isTerminal: boolean) {
+    this.#isOn = isTerminal && !process.env["NO_COLOR"];
+  }
+
+  bold(text: string): string {
+    return this.#isOn ? `${BOLD}${text}${PLAIN}` : text;
+  }
+
+  verdict(isGood: boolean): string {
+    const text = isGood ? "ok" : "FAILED";
+    return this.#isOn ? `${isGood ? GREEN : RED}${text}${PLAIN}` : text;
+  }
+}
+
+/** "3.42 Gbit/s" */
+export function formatRate(bitsPerSecond: number): string {
+  const isGiga = bitsPerSecond >= 1e9;
+  return `${(bitsPerSecond / (isGiga ? 1e9 : 1e6)).toFixed(isGiga ? 2 : 0)} ${isGiga ? "Gbit/s" : "Mbit/s"}`;
+}
+
+export function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+function pingLine(result: PingResult): string {
+  const times = result.roundTrips;
+  const time = times.length === 0 ? "" : `, ${mean(times).toFixed(2)} ms on average`;
+  return `${result.received} of ${result.sent} answered${time}`;
+}
+
+/** Whether everything that the demo tried worked. */
+export function isSuccess(report: DemoReport): boolean {
+  return checks(report).every(({ isGood }) => isGood);
+}
+
+interface Check {
+  readonly title: string;
+  readonly isGood: boolean;
+  readonly text: string;
+}
+
+/** A path without loss: a demo machine that is busy may lose some datagrams. */
+const UDP_LOSS_MAX = 5;
+
+function checks(report: DemoReport): Check[] {
+  const { ping4, ping6, tcp, tcpReverse, udp } = report;
+  const isAnswered = (result: PingResult): boolean => result.received === result.sent;
+  return [
+    { title: "ping, IPv4 inside", isGood: isAnswered(ping4), text: pingLine(ping4) },
+    { title: "ping, IPv6 inside", isGood: isAnswered(ping6), text: pingLine(ping6) },
+    { title: "TCP, there", isGood: tcp.bytes > 0, text: formatRate(tcp.bitsPerSecond) },
+    {
+      title: "TCP, back",
+      isGood: tcpReverse.bytes > 0,
+      text: formatRate(tcpReverse.bitsPerSecond),
+    },
+    {
+      title: "UDP",
+      isGood: udp.lostPercent < UDP_LOSS_MAX,
+      text: `${formatRate(udp.bitsPerSecond)}, ${udp.lostPercent.toFixed(2)} % lost`,
+    },
+  ];
+}
+
+export function formatReport(report: DemoReport, palette: Palette): string {
+  const list = checks(report);
+  const width = Math.max(...list.map(({ title }) => title.length));
+  const lines = list.map(
+    ({ title, isGood, text }) => `  ${title.padEnd(width)}  ${palette.verdict(isGood)}  ${text}`,
+  );
+  const [first, second] = report.implementations;
+  return [
+    palette.bold(`${first} <-> ${second}`),
+    ...lines,
+    "",
+    ...report.show.flatMap((text) => [text.trim(), ""]),
+  ].join("\n");
+}
