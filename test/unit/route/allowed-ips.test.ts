@@ -57,6 +57,25 @@ describe("look-ups", () => {
     });
   });
 
+  it("tell addresses apart that differ in one bit, whichever it is", () => {
+    for (const [family, bits] of [
+      [2, 32],
+      [10, 128],
+    ] as const) {
+      for (let bit = 0; bit < bits; bit += 1) {
+        const trie = new AllowedIps();
+        const base = Uint8Array.from({ length: 16 }, (_, i) => (i % 2 === 0 ? 0x33 : 0xcc));
+        const other = base.slice();
+        other[bit >> 3] = other[bit >> 3]! ^ (0x80 >> (bit & 7));
+        trie.insert(family, base, 0, bits, 1);
+        trie.insert(family, other, 0, bits, 2);
+        const find = (bytes: Uint8Array): number =>
+          family === 2 ? trie.lookup4At(bytes, 0) : trie.lookup6At(bytes, 0);
+        expect([find(base), find(other)], `bit ${bit} of ${bits}`).toEqual([1, 2]);
+      }
+    }
+  });
+
   it("keep the families apart", () => {
     const trie = new AllowedIps();
     insert(trie, "0.0.0.0/0", 1);
