@@ -1,0 +1,53 @@
+/** What the bench compares: WireGuard implementations, and the bare cable. */
+import { attempt } from "../src/cli/demo/command.ts";
+import {
+  IMPLEMENTATIONS,
+  type Implementation,
+  startCommand,
+} from "../src/cli/demo/implementations.ts";
+import type { Lab, Namespace } from "../src/cli/demo/lab.ts";
+import { pingUntil } from "../src/cli/demo/measure.ts";
+import { makePair } from "../src/cli/demo/pair.ts";
+
+/** "none" is the cable without a tunnel: what the machine could do at best. */
+export type Contestant = Implementation | "none";
+export const CONTESTANTS: readonly Contestant[] = ["none", ...IMPLEMENTATIONS];
+
+/** Two namespaces that can reach each other, and the processes that carry the traffic. */
+export interface Course {
+  readonly from: Namespace;
+  readonly to: Namespace;
+  readonly address: string;
+  readonly pids: readonly number[];
+}
+
+export function isPresent(contestant: Contestant): boolean {
+  return contestant === "none" || startCommand(contestant) !== undefined;
+}
+
+export async function makeCourse(lab: Lab, contestant: Contestant): Promise<Course> {
+  if (contestant === "none") {
+    const from = await lab.namespace("a");
+    const to = await lab.namespace("b");
+    await lab.cable(
+      { namespace: from, name: lab.name("v0"), addresses: ["192.0.2.1/24"] },
+      { namespace: to, name: lab.name("v1"), addresses: ["192.0.2.2/24"] },
+    );
+    await pingUntil(from, "192.0.2.2");
+    return { from, to, address: "192.0.2.2", pids: [] };
+  }
+  // One MTU for all: boringtun's own is another one.
+  const { a, b } = await makePair(lab, { a: contestant, b: contestant, mtu: 1420 });
+  await pingUntil(a.namespace, b.inner4);
+  const pids = [a.node.program.pid, b.node.program.pid];
+  return { from: a.namespace, to: b.namespace, address: b.inner4, pids };
+}
+
+/** The version that a contestant tells, in one line. */
+export async function versionOf(contestant: Contestant): Promise<string> {
+  if (contestant === "none") return "no tunnel";
+  const command = startCommand(contestant) ?? [];
+  const program = command.filter((word) => !word.startsWith("-"));
+  const { stdout } = await attempt([...program, "--version"]);
+  return stdout.split("\n")[0]?.trim() ?? "";
+}
