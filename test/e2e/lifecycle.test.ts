@@ -136,10 +136,11 @@ describe("life", () => {
     expect(await namespace.hasLink(name)).toBe(true);
     const pids = await pidsIn(namespace);
     expect(pids).toHaveLength(1);
-    // Its own session: it outlives the terminal.
-    expect(readFileSync(`/proc/${pids[0]}/stat`, "latin1").split(") ")[1]?.split(" ")[3]).toBe(
-      `${pids[0]}`,
-    );
+    if (isWirehaul) {
+      // A session of its own: it outlives the terminal. Field 6 of stat; field 3 follows the name in parentheses.
+      const session = readFileSync(`/proc/${pids[0]}/stat`, "latin1").split(") ")[1]?.split(" ")[3];
+      expect(session).toBe(`${pids[0]}`);
+    }
     process.kill(pids[0]!, "SIGTERM");
     await until("it is gone", async () => (await pidsIn(namespace)).length === 0);
     expect(existsSync(socketPath(name))).toBe(false);
