@@ -24,6 +24,7 @@ const SYSTEM_FOLDERS = [
   "/sbin",
   "/bin",
 ];
+const LINES_SHOWN = 40;
 const MAX_OUTPUT = 64 * 1024 * 1024;
 
 class SetupError extends Error {}
@@ -83,7 +84,8 @@ function run(command, args, environment = {}) {
     env: { ...process.env, ...environment },
   });
   if (result.error === undefined && result.status === 0) return result.stdout;
-  process.stderr.write(`${result.stdout ?? ""}${result.stderr ?? ""}`);
+  const lines = `${result.stdout ?? ""}${result.stderr ?? ""}`.trimEnd().split("\n");
+  process.stderr.write(`${lines.slice(0, LINES_SHOWN).join("\n")}\n`);
   const why = result.error?.message ?? (result.signal || `exit code ${result.status}`);
   throw new SetupError(`\`${[command, ...args].join(" ")}\` failed: ${why}`);
 }
@@ -130,7 +132,7 @@ function areModulesCurrent() {
 function installModules() {
   if (areModulesCurrent()) return;
   say("npm ci");
-  const args = ["ci", "--no-audit", "--no-fund", "--loglevel=error"];
+  const args = ["ci", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"];
   const npm = process.env.npm_execpath;
   if (npm?.endsWith(".js")) run(process.execPath, [npm, ...args]);
   else run("npm", args);
