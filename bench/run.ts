@@ -107,8 +107,4 @@ async function main(): Promise<number> {
   return failures === 0 ? 0 : 1;
 }
 
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-  // Labs remove themselves when the process exits.
-  process.once(signal, () => process.exit(130));
-}
 process.exitCode = await main();

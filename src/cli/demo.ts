@@ -72,14 +72,6 @@ export async function demo(args: readonly string[]): Promise<number> {
     return 1;
   }
   const lab = new Lab();
-  for (const [signal, code] of [
-    ["SIGINT", 130],
-    ["SIGTERM", 143],
-    ["SIGHUP", 129],
-  ] as const) {
-    // The lab removes itself when the process exits.
-    process.once(signal, () => process.exit(code));
-  }
   try {
     const report = await measure(lab, options);
     process.stdout.write(

@@ -67,17 +67,35 @@ export interface CableEnd {
   readonly addresses: readonly string[];
 }
 
+const openLabs = new Set<Lab>();
+let isWatchingSignals = false;
+
+/** From the first lab on, a signal that ends the process removes all labs first. */
+function watchSignals(): void {
+  if (isWatchingSignals) return;
+  isWatchingSignals = true;
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.once(signal, () => {
+      for (const lab of openLabs) lab.destroy();
+      // With the handler gone, this ends the process as if there had been none.
+      process.kill(process.pid, signal);
+    });
+  }
+}
+
 export class Lab {
   readonly token: string;
   readonly #record: RunRecord;
   readonly #backgrounds: Background[] = [];
-  readonly #onExit = (): void => this.#record.destroy();
+  readonly #onExit = (): void => this.destroy();
   #folder: string | undefined;
 
   constructor() {
     sweep();
     this.token = `${process.pid.toString(36)}${randomBytes(1).toString("hex")}`;
     this.#record = new RunRecord(`${this.token}-${process.pid}`);
+    openLabs.add(this);
+    watchSignals();
     process.once("exit", this.#onExit);
   }
 
@@ -159,10 +177,16 @@ export class Lab {
       .join("");
   }
 
+  /** Removes everything at once, without waiting and without asking programs to end. */
+  destroy(): void {
+    openLabs.delete(this);
+    this.#record.destroy();
+  }
+
   /** Stops and removes everything. */
   async close(): Promise<void> {
     await Promise.all(this.#backgrounds.map((background) => background.stop()));
-    this.#record.destroy();
+    this.destroy();
     process.removeListener("exit", this.#onExit);
   }
 }

@@ -5,11 +5,6 @@ import { Lab } from "../../../src/cli/demo/lab.ts";
 const TIMEOUT_MS = 90_000;
 const LOG_SHOWN = 12_000;
 
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-  // The lab removes itself when the process exits; a signal alone would end it without.
-  process.once(signal, () => process.exit(130));
-}
-
 export function labTest(
   name: string,
   body: (lab: Lab, context: TestContext) => Promise<void>,
