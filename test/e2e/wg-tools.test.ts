@@ -172,19 +172,23 @@ async function apply(lab: Lab, node: WireguardNode, list: readonly Step[]): Prom
     text
       .trim()
       .split("\n")
-      .map((line) => (line.startsWith("AllowedIPs") ? sortList(line.replaceAll(" ", "")) : line))
+      .map((line) =>
+        line.startsWith("AllowedIPs") ? sortList(line.replaceAll(" ", "")) : withoutZone(line),
+      )
       .sort()
       .join("\n");
   return {
-    interface: withoutChosenPort(dump[0] ?? "", list).split("\t"),
+    interface: withoutChosenPort((dump[0] ?? "").split("\t"), list),
     peers: dump
       .slice(1)
       .map((line) =>
-        line.split("\t").map((field, index) => (index === 3 ? sortList(field) : field)),
+        line
+          .split("\t")
+          .map((field, index) => (index === 3 ? sortList(field) : withoutZone(field))),
       )
       .sort((left, right) => (left[0]! < right[0]! ? -1 : 1)),
     configuration: [
-      withoutChosenPort(head.trim(), list).split("\n").sort().join("\n"),
+      withoutChosenPort(head.trim().split("\n"), list).toSorted().join("\n"),
       ...sections.map(sorted).sort(),
     ],
     showAll: all.map((line) => line.split("\t").length.toString()).sort(),
@@ -192,11 +196,17 @@ async function apply(lab: Lab, node: WireguardNode, list: readonly Step[]): Prom
   };
 }
 
-/** Where no port was asked for, any may be in use. */
-function withoutChosenPort(text: string, list: readonly Step[]): string {
-  return list.some((step) => step.file?.includes("ListenPort"))
-    ? text
-    : text.replace(/\d{5}/, "PORT");
+/** Where no port was asked for, any may be in use, and on a link that is down perhaps none. */
+function withoutChosenPort(lines: readonly string[], list: readonly Step[]): readonly string[] {
+  if (list.some((step) => step.file?.includes("ListenPort"))) return lines;
+  return lines
+    .filter((line) => !line.startsWith("ListenPort"))
+    .map((line) => (/^\d+$/.test(line) ? "PORT" : line));
+}
+
+/** wireguard-go 0.0.20220316 does not tell the zone of a link-local endpoint; later ones and the kernel do. */
+function withoutZone(field: string): string {
+  return field.replace(/%\w+\]/, "]");
 }
 
 async function startBoth(lab: Lab, isUp: boolean): Promise<WireguardNode[]> {
