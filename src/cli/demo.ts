@@ -52,7 +52,7 @@ function obstacle(options: Options): string | undefined {
   }
   const missing = TOOLS.filter((name) => findProgram(name) === undefined);
   if (missing.length > 0) {
-    return `missing: ${missing.join(", ")}; in the checkout, run: npm run setup demo`;
+    return `missing: ${missing.join(", ")}; in the checkout, run: npm run setup -- demo`;
   }
   if (startCommand(options.peer) === undefined) {
     return `${options.peer} is not on this machine${options.peer === "wireguard-go" ? "; run: apt-get install --no-install-recommends wireguard-go" : ""}`;
