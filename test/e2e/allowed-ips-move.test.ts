@@ -125,7 +125,8 @@ for (const roles of PAIRS) {
       });
       for (let round = 1; !isOver; round++) {
         await giveTo(star, (round % 2) as 0 | 1);
-        expect((await ping(star.hub.namespace, SHARED, { count: 1 })).received).toBe(1);
+        // The stream fills every queue: a single ping may be lost.
+        await pingUntil(star.hub.namespace, SHARED, 5_000);
       }
       expect((await result).bitsPerSecond).toBeGreaterThan(5_000_000);
     });
