@@ -1,0 +1,37 @@
+/** `wirehaul COMMAND ...`: what a person types. Each command is a module of its own; this one only chooses. */
+import { VERSION } from "../version.ts";
+import { demo } from "./demo.ts";
+import { status } from "./status.ts";
+
+const USAGE = `Usage: wirehaul COMMAND [OPTIONS]
+
+  status [IFACE] [--json]    what \`wg show\` cannot tell: drops by reason, paths, handshakes, batches
+  demo [--peer wireguard-go] [--seconds N] [--json]
+                             a tunnel between two network namespaces of this machine, measured
+  --version, --help
+
+An interface is made by: wirehaul-wg IFACE
+`;
+
+export async function main(args: readonly string[]): Promise<number> {
+  const [command, ...rest] = args;
+  switch (command) {
+    case "status":
+      return await status(rest);
+    case "demo":
+      return await demo(rest);
+    case "--version":
+      process.stdout.write(`wirehaul v${VERSION}\n`);
+      return 0;
+    case "--help":
+    case "-h":
+      process.stdout.write(USAGE);
+      return 0;
+    case undefined:
+      process.stderr.write(USAGE);
+      return 1;
+    default:
+      process.stderr.write(`wirehaul: there is no command "${command}"\n\n${USAGE}`);
+      return 1;
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * One interface as the rest of the program sees it: settings in, snapshots out, and a promise for its end. What it does
+ * with packets happens on its lane.
+ */
+import { errnoName } from "../io/errno.ts";
+import type { InterfaceStatus } from "../lane/status.ts";
+import type { SetOperation } from "../uapi/operation.ts";
+import type { DeviceSnapshot } from "../uapi/snapshot.ts";
+import type { LaneThread } from "./lane-thread.ts";
+
+export class Device {
+  /** As it was called when it was made. */
+  readonly name: string;
+  /** Settles when the interface is gone: undefined if deleted or closed, else why the lane died. */
+  readonly ended: Promise<Error | undefined>;
+  readonly #key: number;
+  readonly #lane: LaneThread;
+  readonly #onClose: () => void;
+  #resolveEnded: (reason: Error | undefined) => void = () => undefined;
+
+  constructor(name: string, key: number, lane: LaneThread, onClose: () => void) {
+    this.name = name;
+    this.#key = key;
+    this.#lane = lane;
+    this.#onClose = onClose;
+    this.ended = new Promise((resolve) => {
+      this.#resolveEnded = resolve;
+    });
+  }
+
+  /**
+   * Applies operations in order, each at once. Returns 0, or the -errno of the one that was refused: those before it stay.
+   */
+  async apply(operations: readonly SetOperation[]): Promise<number> {
+    const reply = await this.#lane.request(this.#key, { kind: "set", operations });
+    if (reply.kind === "done") return reply.status;
+    throw new Error(`unexpected answer of the lane: ${reply.kind}`);
+  }
+
+  /** The whole configuration, the private key too: for the UAPI socket. */
+  async snapshot(): Promise<DeviceSnapshot> {
+    const reply = await this.#lane.request(this.#key, { kind: "get" });
+    if (reply.kind === "snapshot") return reply.snapshot;
+    throw this.#notServed(reply.kind === "done" ? reply.status : 0);
+  }
+
+  /** What is going on, without secrets. */
+  async status(): Promise<InterfaceStatus> {
+    const reply = await this.#lane.request(this.#key, { kind: "status" });
+    if (reply.kind === "status") return reply.status;
+    throw this.#notServed(reply.kind === "done" ? reply.status : 0);
+  }
+
+  /** Wipes keys, closes sockets; an interface that is not persistent goes away. */
+  async close(): Promise<void> {
+    await this.#lane.request(this.#key, { kind: "remove" });
+    this.#onClose();
+    this.end(undefined);
+  }
+
+  /** Called by the engine when the interface is gone. */
+  end(reason: Error | undefined): void {
+    this.#resolveEnded(reason);
+  }
+
+  #notServed(status: number): Error {
+    return new Error(`the interface ${this.name} is not served any more (${errnoName(status)})`);
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * A lane's worker thread seen from the engine: starts it, sends requests, wakes it, hands out what it reports, stops it.
+ */
+import { Worker } from "node:worker_threads";
+import type { Native } from "../io/native.ts";
+import type { FromLane, LaneData, LaneReply, LaneRequest, ToLane } from "../lane/messages.ts";
+
+export interface LaneThreadEvents {
+  gone(key: number): void;
+  log(key: number, level: "verbose" | "error", text: string): void;
+  /** The thread ended without being told to. */
+  died(reason: Error): void;
+}
+
+export class LaneThread {
+  readonly #native: Native;
+  readonly #worker: Worker;
+  readonly #eventFd: number;
+  readonly #pending = new Map<number, PromiseWithResolversLike<LaneReply>>();
+  readonly #exited: Promise<void>;
+  #nextId = 1;
+  #isStopping = false;
+
+  constructor(native: Native, options: Omit<LaneData, "eventFd">, events: LaneThreadEvents) {
+    this.#native = native;
+    const eventFd = native.eventOpen();
+    if (eventFd < 0) throw new Error(`eventfd cannot be opened: errno ${-eventFd}`);
+    this.#eventFd = eventFd;
+    const workerData: LaneData = { ...options, eventFd };
+    // From dist/src/engine; the sources themselves are never run, Node 20 cannot.
+    this.#worker = new Worker(new URL("../../workers/lane.js", import.meta.url), {
+      workerData,
+      // The lane keeps nothing: a small young generation keeps the thread's memory small.
+      resourceLimits: { maxYoungGenerationSizeMb: 4 },
+    });
+    this.#worker.on("message", (message: FromLane) => this.#handle(message, events));
+    this.#exited = new Promise((resolve) => {
+      this.#worker.once("error", (error) => {
+        this.#fail(error);
+        if (!this.#isStopping) events.died(error);
+      });
+      this.#worker.once("exit", () => {
+        this.#fail(new Error("the lane has ended"));
+        this.#native.fdClose(this.#eventFd);
+        resolve();
+      });
+    });
+  }
+
+  /** Asks the lane about interface `key`; rejects when the lane dies first. */
+  request(key: number, request: LaneRequest): Promise<LaneReply> {
+    const id = this.#nextId++;
+    const pending = withResolvers<LaneReply>();
+    this.#pending.set(id, pending);
+    this.#send({ kind: "request", id, key, request });
+    return pending.promise;
+  }
+
+  /** Ends the thread; its interfaces are closed and their keys wiped. */
+  async stop(): Promise<void> {
+    if (!this.#isStopping) {
+      this.#isStopping = true;
+      this.#send({ kind: "stop" });
+    }
+    await this.#exited;
+  }
+
+  #send(message: ToLane): void {
+    this.#worker.postMessage(message);
+    this.#native.eventSignal(this.#eventFd);
+  }
+
+  #handle(message: FromLane, events: LaneThreadEvents): void {
+    switch (message.kind) {
+      case "reply":
+        this.#pending.get(message.id)?.resolve(message.reply);
+        this.#pending.delete(message.id);
+        break;
+      case "gone":
+        events.gone(message.key);
+        break;
+      case "log":
+        events.log(message.key, message.level, message.text);
+        break;
+    }
+  }
+
+  #fail(reason: Error): void {
+    for (const pending of this.#pending.values()) pending.reject(reason);
+    this.#pending.clear();
+  }
+}
+
+interface PromiseWithResolversLike<T> {
+  readonly promise: Promise<T>;
+  readonly resolve: (value: T) => void;
+  readonly reject: (reason: Error) => void;
+}
+
+/** Promise.withResolvers, which Node 20 lacks. */
+function withResolvers<T>(): PromiseWithResolversLike<T> {
+  let resolve!: (value: T) => void;
+  let reject!: (reason: Error) => void;
+  const promise = new Promise<T>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  return { promise, resolve, reject };
+}

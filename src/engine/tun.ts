@@ -1,0 +1,70 @@
+/**
+ * Making a TUN interface, with an answer for each way in which it can fail: which right, device or name is the matter, and
+ * what to do about it.
+ */
+import { errnoName } from "../io/errno.ts";
+import type { Native } from "../io/native.ts";
+
+/** linux/if.h IFNAMSIZ less the terminator. */
+export const NAME_BYTES_MAX = 15;
+
+/** Why a name cannot be an interface's, or undefined if it can (net/core/dev.c dev_valid_name). */
+export function nameProblem(name: string): string | undefined {
+  if (name === "") return "the interface name is empty";
+  const bytes = new TextEncoder().encode(name).length;
+  if (bytes > NAME_BYTES_MAX) {
+    return `the interface name "${name}" has ${bytes} bytes, Linux allows ${NAME_BYTES_MAX}: use a shorter one`;
+  }
+  if (name === "." || name === ".." || /[/:\s]/.test(name)) {
+    return `"${name}" cannot be an interface name: it holds "/", ":" or white space, or is a dot`;
+  }
+  if (name.includes("%") && !/^[^%]*%d[^%]*$/.test(name)) {
+    return `"${name}" cannot be an interface name: only one "%d" may stand in it`;
+  }
+  return undefined;
+}
+
+/** Makes an interface with its MTU. Returns the descriptor and the name that the kernel gave. */
+export function createTun(
+  native: Native,
+  name: string,
+  mtu: number,
+): { readonly fd: number; readonly name: string } {
+  const problem = nameProblem(name);
+  if (problem !== undefined) throw new Error(problem);
+  const fd = native.tunOpen(name, false);
+  if (fd < 0) throw new Error(explain(name, fd));
+  const real = native.tunName(fd);
+  if (typeof real !== "string") {
+    native.fdClose(fd);
+    throw new Error(`the new interface cannot be asked for its name: ${errnoName(real)}`);
+  }
+  const link = native.linkOpen(fd);
+  const status = link < 0 ? link : native.linkSetMtu(link, fd, mtu);
+  if (link >= 0) native.fdClose(link);
+  if (status < 0) {
+    native.fdClose(fd);
+    throw new Error(`the MTU of ${real} cannot be set to ${mtu}: ${errnoName(status)}`);
+  }
+  return { fd, name: real };
+}
+
+function explain(name: string, status: number): string {
+  const errno = errnoName(status);
+  switch (errno) {
+    case "EPERM":
+    case "EACCES":
+      return `no right to make the interface ${name} (${errno}): run as root or give CAP_NET_ADMIN`;
+    case "ENOENT":
+    case "ENXIO":
+    case "ENODEV":
+      return `there is no /dev/net/tun (${errno}): load the module with "modprobe tun", or give the device to this container`;
+    case "EBUSY":
+    case "EEXIST":
+      return `the interface ${name} exists already (${errno}): choose another name, or remove it with "ip link del ${name}"`;
+    case "EINVAL":
+      return `the interface ${name} cannot be made (${errno}): an interface of this name that is no TUN device may exist already, see "ip link show ${name}"`;
+    default:
+      return `the interface ${name} cannot be made: ${errno}`;
+  }
+}

@@ -1,0 +1,182 @@
+/**
+ * The UAPI socket of one device (https://www.wireguard.com/xplatform/), which `wg` and `wg-quick` speak to: listens, frames
+ * requests, answers. Text and its errors are `src/uapi`; the socket file, its rights and its end are here.
+ */
+import { chmodSync, lstatSync, mkdirSync, unlinkSync, watch } from "node:fs";
+import { createConnection, createServer, type Server, type Socket } from "node:net";
+import { formatErrno, formatGet } from "../uapi/format.ts";
+import { parseSet } from "../uapi/parse.ts";
+import { type Request, RequestReader } from "../uapi/request.ts";
+import type { Device } from "./device.ts";
+
+/** Where `wg` looks (wireguard-tools ipc-uapi-unix.h). */
+export const SOCKET_FOLDER = "/var/run/wireguard";
+
+export function socketPath(name: string): string {
+  return `${SOCKET_FOLDER}/${name}.sock`;
+}
+
+/** Connections served at once; more are closed. Ours: `wg` uses one. */
+const CONNECTIONS_MAX = 64;
+
+/**
+ * Listens on the device's socket path. A socket that nobody listens on any more is replaced, a live one refused. The folder
+ * is made if it is missing; folder and socket are for root only.
+ */
+export async function listenUapi(name: string): Promise<Server> {
+  const path = socketPath(name);
+  mkdirSync(SOCKET_FOLDER, { recursive: true, mode: 0o755 });
+  if (exists(path)) {
+    if (await isAlive(path)) {
+      throw new Error(
+        `${path} is in use by another program: interface ${name} is served already; stop that one first`,
+      );
+    }
+    unlinkSync(path);
+  }
+  const server = createServer();
+  const before = process.umask(0o077);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(path, resolve);
+    });
+  } finally {
+    process.umask(before);
+  }
+  chmodSync(path, 0o700);
+  return server;
+}
+
+/** Listens on an inherited descriptor (WG_UAPI_FD). */
+export async function listenUapiFd(fd: number): Promise<Server> {
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ fd }, resolve);
+  });
+  return server;
+}
+
+export type UapiLog = (level: "verbose" | "error", text: string) => void;
+
+export class UapiServer {
+  readonly #server: Server;
+  readonly #device: Device;
+  readonly #path: string;
+  readonly #log: UapiLog;
+  readonly #sockets = new Set<Socket>();
+  /** Settles when the socket file has been removed by somebody else, which asks us to end, as wireguard-go does. */
+  readonly removed: Promise<void>;
+  readonly #stopWatching: () => void;
+
+  constructor(server: Server, device: Device, log: UapiLog) {
+    this.#server = server;
+    this.#device = device;
+    this.#path = socketPath(device.name);
+    this.#log = log;
+    server.maxConnections = CONNECTIONS_MAX;
+    server.on("connection", (socket) => this.#serve(socket));
+    const { removed, stop } = watchRemoval(this.#path);
+    this.removed = removed;
+    this.#stopWatching = stop;
+  }
+
+  /** Stops listening, drops connections, removes the socket file. */
+  async close(): Promise<void> {
+    this.#stopWatching();
+    for (const socket of this.#sockets) socket.destroy();
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    if (exists(this.#path) && !(await isAlive(this.#path))) unlinkSync(this.#path);
+  }
+
+  #serve(socket: Socket): void {
+    this.#sockets.add(socket);
+    const reader = new RequestReader();
+    // One request after the other: answers come in the order of the questions.
+    let chain = Promise.resolve();
+    socket.on("data", (chunk: Buffer) => {
+      for (const request of reader.push(chunk)) {
+        chain = chain.then(() => this.#answer(socket, request));
+      }
+    });
+    socket.on("end", () => {
+      for (const request of reader.end()) chain = chain.then(() => this.#answer(socket, request));
+      chain = chain.then(() => {
+        socket.end();
+      });
+    });
+    socket.on("error", () => socket.destroy());
+    socket.on("close", () => this.#sockets.delete(socket));
+  }
+
+  async #answer(socket: Socket, request: Request): Promise<void> {
+    if (socket.destroyed) return;
+    try {
+      const text = await this.#reply(request);
+      if (text === undefined) socket.end();
+      else socket.write(text);
+    } catch (error) {
+      // The lane is gone: there is nobody to answer.
+      this.#log("error", error instanceof Error ? error.message : String(error));
+      socket.destroy();
+    }
+  }
+
+  /** The answer, or undefined: the connection is to be closed. */
+  async #reply(request: Request): Promise<string | undefined> {
+    switch (request.kind) {
+      case "get":
+        return formatGet(await this.#device.snapshot()) + formatErrno(0);
+      case "status":
+        return `status=${JSON.stringify(await this.#device.status())}\n${formatErrno(0)}`;
+      case "set": {
+        const { operations, error } = parseSet(request.lines);
+        const status = await this.#device.apply(operations);
+        if (error !== undefined && status === 0) this.#log("error", error.message);
+        return formatErrno(status === 0 ? (error?.errno ?? 0) : status);
+      }
+      case "error":
+        this.#log("error", request.message);
+        return formatErrno(request.errno);
+      default:
+        this.#log("error", "invalid UAPI operation");
+        return undefined;
+    }
+  }
+}
+
+function exists(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+}
+
+/** True if somebody accepts connections at `path`. */
+function isAlive(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = createConnection(path);
+    probe.once("connect", () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once("error", () => resolve(false));
+  });
+}
+
+function watchRemoval(path: string): { readonly removed: Promise<void>; readonly stop: () => void } {
+  let stop = (): void => undefined;
+  const removed = new Promise<void>((resolve) => {
+    try {
+      const watcher = watch(path, () => {
+        if (exists(path)) return;
+        watcher.close();
+        resolve();
+      });
+      watcher.on("error", () => watcher.close());
+      stop = () => watcher.close();
+    } catch {
+      // The file is gone already, or inotify's limit is reached: the socket is then served without its watch.
+      if (!exists(path)) resolve();
+    }
+  });
+  return { removed, stop };
+}

@@ -1,0 +1,54 @@
+/**
+ * `Waiter` over epoll, and the tags by which descriptors are known in a lane. Owns the epoll descriptor and the control
+ * eventfd's registration, nothing else.
+ */
+import type { Waiter } from "../lane/ports.ts";
+import type { Native } from "./native.ts";
+
+/** Ours: readiness reports taken per wait. */
+const EVENTS_MAX = 64;
+
+export class EpollWaiter implements Waiter {
+  readonly ready: Int32Array = new Int32Array(EVENTS_MAX);
+  readonly events: Int32Array = new Int32Array(EVENTS_MAX);
+  readonly #native: Native;
+  readonly #epollFd: number;
+  readonly #pairs = new Int32Array(EVENTS_MAX * 2);
+  #nextTag = 1;
+
+  constructor(native: Native) {
+    this.#native = native;
+    const fd = native.epollOpen();
+    if (fd < 0) throw new Error(`epoll cannot be opened: errno ${-fd}`);
+    this.#epollFd = fd;
+  }
+
+  /** A tag that no other descriptor of this lane has or had. */
+  freshTag(): number {
+    return this.#nextTag++;
+  }
+
+  /** Watches `fd` for reading. */
+  add(fd: number, tag: number): void {
+    const status = this.#native.epollAdd(this.#epollFd, fd, tag);
+    if (status < 0) throw new Error(`descriptor ${fd} cannot be watched: errno ${-status}`);
+  }
+
+  remove(fd: number): void {
+    this.#native.epollRemove(this.#epollFd, fd);
+  }
+
+  wait(timeoutMs: number): number {
+    const timeout = timeoutMs === Number.POSITIVE_INFINITY ? -1 : timeoutMs;
+    const count = this.#native.epollWait(this.#epollFd, this.#pairs, timeout);
+    for (let i = 0; i < count; i++) {
+      this.ready[i] = this.#pairs[2 * i]!;
+      this.events[i] = this.#pairs[2 * i + 1]!;
+    }
+    return Math.max(0, count);
+  }
+
+  close(): void {
+    this.#native.fdClose(this.#epollFd);
+  }
+}

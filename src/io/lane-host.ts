@@ -1,0 +1,192 @@
+/**
+ * A lane on a real machine: builds interfaces out of descriptors, answers the engine's requests, reports. Runs on the
+ * lane's thread, which blocks in epoll: replies go out by postMessage, requests are drained when the event is signalled.
+ */
+import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
+import { endpointLayout, Slab } from "../bytes/slab.ts";
+import type { Suite, TransportCipher } from "../crypto/suite.ts";
+import { Interface } from "../lane/interface.ts";
+import { CONTROL_TAG, Lane, type LaneControl } from "../lane/lane.ts";
+import type { FromLane, LaneReply, LaneRequest, ToLane } from "../lane/messages.ts";
+import { interfaceStatus, snapshot } from "../lane/status.ts";
+import { applySet } from "../tunnel/configure.ts";
+import type { Peer } from "../tunnel/peer.ts";
+import type { StagingBudget } from "../tunnel/staging.ts";
+import { bootClock } from "./clock.ts";
+import { entropy } from "./entropy.ts";
+import { EpollWaiter } from "./epoll-waiter.ts";
+import type { Native, SlabHandle } from "./native.ts";
+import { peerName } from "./peer-name.ts";
+import { TunDevice } from "./tun-device.ts";
+import { UdpSockets } from "./udp-sockets.ts";
+
+const ENODEV = 19;
+
+/** What the host is built from. */
+export interface LaneHostParts {
+  readonly native: Native;
+  readonly suite: Suite;
+  /** Makes the transport cipher for the lane's slab. */
+  readonly cipher: (slab: Slab, handle: SlabHandle) => TransportCipher;
+  readonly port: MessagePort;
+  readonly eventFd: number;
+  readonly verbose: boolean;
+}
+
+export class LaneHost implements LaneControl {
+  readonly #parts: LaneHostParts;
+  readonly #slab = new Slab();
+  readonly #handle: SlabHandle;
+  readonly #cipher: TransportCipher;
+  readonly #waiter: EpollWaiter;
+  readonly #lane: Lane;
+  readonly #interfaces = new Map<number, Interface>();
+  readonly #stagingBudget: StagingBudget = { bytes: 0 };
+
+  constructor(parts: LaneHostParts) {
+    this.#parts = parts;
+    this.#handle = parts.native.slabAttach(this.#slab.buffer);
+    this.#cipher = parts.cipher(this.#slab, this.#handle);
+    this.#waiter = new EpollWaiter(parts.native);
+    this.#waiter.add(parts.eventFd, CONTROL_TAG);
+    this.#lane = new Lane(this.#waiter, bootClock(parts.native), this);
+  }
+
+  /** Serves until told to stop; then everything is closed and wiped. */
+  run(): void {
+    try {
+      this.#lane.run();
+    } finally {
+      for (const iface of this.#interfaces.values()) iface.close();
+      this.#interfaces.clear();
+      this.#waiter.close();
+    }
+  }
+
+  drain(): void {
+    this.#parts.native.eventDrain(this.#parts.eventFd);
+    for (;;) {
+      const received = receiveMessageOnPort(this.#parts.port) as { message: ToLane } | undefined;
+      if (received === undefined) return;
+      const { message } = received;
+      if (message.kind === "stop") {
+        this.#lane.stop();
+        continue;
+      }
+      const { id, key, request } = message;
+      this.#post({ kind: "reply", id, reply: this.#answer(key, request) });
+    }
+  }
+
+  gone(gone: Interface): void {
+    for (const [key, iface] of this.#interfaces) {
+      if (iface !== gone) continue;
+      iface.close();
+      this.#interfaces.delete(key);
+      this.#post({ kind: "gone", key });
+    }
+  }
+
+  #answer(key: number, request: LaneRequest): LaneReply {
+    if (request.kind === "add") return this.#add(key, request.tunFd, request.namespaceFd);
+    const iface = this.#interfaces.get(key);
+    if (iface === undefined) return { kind: "done", status: -ENODEV };
+    switch (request.kind) {
+      case "set":
+        return { kind: "done", status: this.#set(iface, request.operations) };
+      case "get":
+        return { kind: "snapshot", snapshot: snapshot(iface, this.#scopeName) };
+      case "status":
+        return {
+          kind: "status",
+          status: interfaceStatus(iface, this.#scopeName, this.#lane.moment.now),
+        };
+      case "remove":
+        this.#lane.remove(iface);
+        iface.close();
+        this.#interfaces.delete(key);
+        return { kind: "done", status: 0 };
+    }
+  }
+
+  #add(key: number, tunFd: number, namespaceFd: number): LaneReply {
+    const { native, suite, verbose } = this.#parts;
+    try {
+      const tun = new TunDevice(native, this.#handle, this.#waiter, tunFd);
+      const udp = new UdpSockets(native, this.#slab, this.#handle, this.#waiter, namespaceFd);
+      const log = verbose
+        ? (peer: Peer | undefined, text: string): void =>
+            this.#log(key, "verbose", peer === undefined ? text : `${peerName(peer)} - ${text}`)
+        : undefined;
+      const iface = new Interface(
+        {
+          suite,
+          cipher: this.#cipher,
+          slab: this.#slab,
+          entropy,
+          stagingBudget: this.#stagingBudget,
+          log,
+        },
+        tun,
+        udp,
+        (text) => this.#log(key, "error", text),
+      );
+      this.#interfaces.set(key, iface);
+      this.#lane.add(iface);
+      iface.followLink(this.#lane.moment);
+      return { kind: "done", status: 0 };
+    } catch (error) {
+      return { kind: "failed", reason: error instanceof Error ? error.message : String(error) };
+    }
+  }
+
+  #set(iface: Interface, operations: Extract<LaneRequest, { kind: "set" }>["operations"]): number {
+    const status = applySet(
+      iface.tunnel,
+      operations,
+      {
+        setListenPort: (port) => iface.setListenPort(port),
+        setMark: (mark) => iface.setMark(mark),
+        resolveEndpoint: (record, family, address, port, scope) =>
+          this.#resolveEndpoint(record, family, address, port, scope),
+      },
+      this.#lane.moment,
+    );
+    iface.flush();
+    this.#lane.reschedule(iface);
+    return status;
+  }
+
+  #resolveEndpoint(
+    record: Uint8Array,
+    family: number,
+    address: Uint8Array,
+    port: number,
+    scope: string | undefined,
+  ): number {
+    const view = new DataView(record.buffer, record.byteOffset, record.length);
+    view.setUint16(endpointLayout.family, family, true);
+    view.setUint16(endpointLayout.port, port, true);
+    record.set(address, endpointLayout.address);
+    if (scope === undefined) return 0;
+    const index = /^[0-9]+$/.test(scope)
+      ? Number(scope)
+      : this.#parts.native.interfaceIndex(scope);
+    if (index < 0) return index;
+    view.setUint32(endpointLayout.scope, index, true);
+    return 0;
+  }
+
+  readonly #scopeName = (index: number): string | undefined => {
+    const name = this.#parts.native.interfaceName(index);
+    return typeof name === "string" ? name : undefined;
+  };
+
+  #log(key: number, level: "verbose" | "error", text: string): void {
+    this.#post({ kind: "log", key, level, text });
+  }
+
+  #post(message: FromLane): void {
+    this.#parts.port.postMessage(message);
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * `UdpPort` over two sockets, IPv4 and IPv6, on one port: batched receive with GRO, batched send with segmentation, and
+ * its fall-backs. Where the machine has no IPv6 (or no IPv4), the other serves alone.
+ */
+import type { Slab } from "../bytes/slab.ts";
+import type { UdpPort } from "../lane/ports.ts";
+import type { Outbox } from "../tunnel/outbox.ts";
+import type { EpollWaiter } from "./epoll-waiter.ts";
+import type { Native, SlabHandle } from "./native.ts";
+
+const AF_INET = 2;
+const AF_INET6 = 10;
+const EIO = 5;
+const EADDRINUSE = 98;
+const EAFNOSUPPORT = 97;
+/** G bind_std.go: tries at finding a port that is free for both families. */
+const PORT_TRIES_MAX = 100;
+
+export class UdpSockets implements UdpPort {
+  readonly tagV4: number;
+  readonly tagV6: number;
+  /** False once the kernel or the NIC has refused a segmented send on these sockets. */
+  segments = false;
+  port = 0;
+  readonly #native: Native;
+  readonly #handle: SlabHandle;
+  readonly #slab: Slab;
+  readonly #waiter: EpollWaiter;
+  readonly #namespaceFd: number;
+  #fd4 = -1;
+  #fd6 = -1;
+
+  /** `namespaceFd`: where sockets are opened, -1: the caller's namespace. */
+  constructor(
+    native: Native,
+    slab: Slab,
+    handle: SlabHandle,
+    waiter: EpollWaiter,
+    namespaceFd: number,
+  ) {
+    this.#native = native;
+    this.#slab = slab;
+    this.#handle = handle;
+    this.#waiter = waiter;
+    this.#namespaceFd = namespaceFd;
+    this.tagV4 = waiter.freshTag();
+    this.tagV6 = waiter.freshTag();
+  }
+
+  get isOpen(): boolean {
+    return this.#fd4 >= 0 || this.#fd6 >= 0;
+  }
+
+  open(port: number, mark: number): number {
+    for (let attempt = 1; ; attempt++) {
+      const fd4 = this.#openFamily(AF_INET, port, mark);
+      if (fd4 < 0 && fd4 !== -EAFNOSUPPORT) return fd4;
+      const bound = fd4 < 0 ? port : this.#native.udpPort(fd4);
+      const fd6 = this.#openFamily(AF_INET6, bound, mark);
+      if (fd6 < 0 && (fd6 !== -EAFNOSUPPORT || fd4 < 0)) {
+        if (fd4 >= 0) this.#native.fdClose(fd4);
+        if (port === 0 && fd6 === -EADDRINUSE && attempt < PORT_TRIES_MAX) continue;
+        return fd6;
+      }
+      this.close();
+      this.#adopt(fd4, fd6);
+      return 0;
+    }
+  }
+
+  setMark(mark: number): number {
+    for (const fd of [this.#fd4, this.#fd6]) {
+      const status = fd < 0 ? 0 : this.#native.udpMark(fd, mark);
+      if (status < 0) return status;
+    }
+    return 0;
+  }
+
+  receive(isV6: boolean): number {
+    const fd = isV6 ? this.#fd6 : this.#fd4;
+    return fd < 0 ? 0 : this.#native.udpReceive(this.#handle, fd);
+  }
+
+  send(outbox: Outbox): number {
+    const failed = this.#sendGroups(0, outbox.groupCount);
+    if (failed === 0 || !this.segments) return failed;
+    // EIO: the way out cannot checksum segments (G conn/errors_linux.go). Off for these sockets, and once more without.
+    let refused = 0;
+    for (let group = 0; group < outbox.groupCount; group++) {
+      if (this.#slab.groupStatus[group] === -EIO) refused++;
+    }
+    if (refused === 0) return failed;
+    this.segments = false;
+    for (let group = 0; group < outbox.groupCount; group++) {
+      if (this.#slab.groupStatus[group] === -EIO) this.#sendGroups(group, 1);
+    }
+    return failed;
+  }
+
+  resend(group: number): void {
+    this.#sendGroups(group, 1);
+  }
+
+  close(): void {
+    for (const fd of [this.#fd4, this.#fd6]) {
+      if (fd < 0) continue;
+      this.#waiter.remove(fd);
+      this.#native.fdClose(fd);
+    }
+    this.#fd4 = -1;
+    this.#fd6 = -1;
+    this.port = 0;
+  }
+
+  #adopt(fd4: number, fd6: number): void {
+    this.#fd4 = fd4;
+    this.#fd6 = fd6;
+    if (fd4 >= 0) this.#waiter.add(fd4, this.tagV4);
+    if (fd6 >= 0) this.#waiter.add(fd6, this.tagV6);
+    const fd = fd4 >= 0 ? fd4 : fd6;
+    this.port = this.#native.udpPort(fd);
+    this.segments = this.#native.udpSegments(fd) === 1;
+  }
+
+  #openFamily(family: number, port: number, mark: number): number {
+    return this.#native.udpOpen(family, port, mark, this.#namespaceFd, false);
+  }
+
+  #sendGroups(first: number, count: number): number {
+    return this.#native.udpSend(this.#handle, this.#fd4, this.#fd6, first, count, this.segments);
+  }
+}
+

@@ -1,0 +1,200 @@
+/**
+ * One WireGuard interface on a lane: a tunnel between its TUN port and its UDP port. Owns the order of work in a turn, what
+ * becomes of send errors, and the interface's socket settings. Waiting and scheduling are the lane's.
+ */
+import { ENDPOINT_BYTES, slabLayout } from "../bytes/slab.ts";
+import { clearSource, hasSource } from "../tunnel/endpoint.ts";
+import { Drop } from "../tunnel/drop.ts";
+import type { Outbox, OutboxSink } from "../tunnel/outbox.ts";
+import type { Moment, TunnelPorts } from "../tunnel/state.ts";
+import { Tunnel } from "../tunnel/tunnel.ts";
+import type { LinkState, TunPort, UdpPort } from "./ports.ts";
+import { LaneStats } from "./stats.ts";
+
+/** Ours: handshake messages worked off per turn; at some 0.3 ms each, transport waits no longer than this. */
+const HANDSHAKES_PER_TURN = 8;
+/** Ours: receive calls per socket and turn; each takes up to 16 messages of 64 KiB. */
+const RECEIVES_PER_TURN = 4;
+/** Ours: TUN reads per turn; each takes up to 256 KiB. */
+const READS_PER_TURN = 4;
+
+const EPOLLERR = 0x8;
+const EPOLLHUP = 0x10;
+
+/** What the lane is told after a turn. */
+export type InterfaceEvent = "none" | "gone";
+
+export class Interface implements OutboxSink {
+  readonly tunnel: Tunnel;
+  readonly stats: LaneStats = new LaneStats();
+  readonly link: LinkState = { index: 0, isUp: false, mtu: 1420 };
+  /** As configured; 0: any. The port in use is `udp.port`. */
+  listenPort = 0;
+  mark = 0;
+  readonly #tun: TunPort;
+  readonly #udp: UdpPort;
+  readonly #log: ((text: string) => void) | undefined;
+  /** Position and key in the lane's deadline heap. */
+  heapSlot = -1;
+  heapKey: number = Number.POSITIVE_INFINITY;
+  isGone = false;
+
+  constructor(
+    ports: Omit<TunnelPorts, "sink">,
+    tun: TunPort,
+    udp: UdpPort,
+    log: ((text: string) => void) | undefined,
+  ) {
+    this.#tun = tun;
+    this.#udp = udp;
+    this.#log = log;
+    this.tunnel = new Tunnel({ ...ports, sink: this });
+  }
+
+  get udp(): UdpPort {
+    return this.#udp;
+  }
+
+  get tun(): TunPort {
+    return this.#tun;
+  }
+
+  /** Reads the link's state and follows it: up opens the sockets, down closes them, the MTU is the tunnel's. */
+  followLink(moment: Moment): void {
+    if (!this.#tun.queryLink(this.link)) {
+      this.isGone = true;
+      return;
+    }
+    this.tunnel.setMtu(this.link.mtu);
+    const { state } = this.tunnel;
+    if (this.link.isUp && !state.isUp) {
+      const status = this.#udp.isOpen ? 0 : this.#udp.open(this.listenPort, this.mark);
+      if (status < 0) this.#log?.(`Unable to open UDP port ${this.listenPort}: errno ${-status}`);
+      this.tunnel.up(moment);
+      this.flush();
+    } else if (!this.link.isUp && state.isUp) {
+      this.tunnel.down();
+      if (this.#udp.isOpen) this.listenPort = this.#udp.port;
+      this.#udp.close();
+    }
+  }
+
+  /** A descriptor of this interface is ready. */
+  handleReady(tag: number, events: number, moment: Moment): void {
+    if (tag === this.#tun.linkTag) this.followLink(moment);
+    else if (tag === this.#tun.readTag) this.#read(events, moment);
+    else this.#receive(tag === this.#udp.tagV6, moment);
+  }
+
+  /** Deadlines and queued handshakes. True if handshakes are left for the next turn. */
+  handleTime(moment: Moment): boolean {
+    if (this.tunnel.nextDeadline() <= moment.now) this.tunnel.handleDeadline(moment);
+    const more = this.tunnel.handleHandshakes(HANDSHAKES_PER_TURN, moment);
+    this.flush();
+    return more;
+  }
+
+  /** Sends what the tunnel has put out. */
+  flush(): void {
+    this.tunnel.outbox.flushPlain();
+    this.tunnel.outbox.flushDatagrams();
+  }
+
+  sendDatagrams(outbox: Outbox): void {
+    const { stats } = this;
+    stats.sendCalls++;
+    stats.datagramsSent += outbox.datagramCount;
+    stats.groupsSent += outbox.groupCount;
+    if (!this.#udp.isOpen) {
+      this.tunnel.state.drop(Drop.interfaceDown, outbox.datagramCount);
+      return;
+    }
+    if (this.#udp.send(outbox) > 0) this.#settleFailures(outbox);
+  }
+
+  writePlain(outbox: Outbox): void {
+    this.stats.writeCalls++;
+    this.stats.packetsWritten += outbox.plainCount;
+    const refused = this.#tun.write(outbox);
+    if (refused > 0) this.tunnel.state.drop(Drop.tunRefused, refused);
+  }
+
+  setListenPort(port: number): number {
+    if (port !== 0 && port === this.#udp.port) {
+      this.listenPort = port;
+      return 0;
+    }
+    if (port === 0 && !this.tunnel.state.isUp) {
+      this.listenPort = 0;
+      return 0;
+    }
+    const status = this.#udp.open(port, this.mark);
+    if (status < 0) return status;
+    this.listenPort = port;
+    // Down: the port was only tried, so that a conflict is told now; it is bound when the interface comes up.
+    if (!this.tunnel.state.isUp) this.#udp.close();
+    return 0;
+  }
+
+  setMark(mark: number): number {
+    const status = this.#udp.isOpen ? this.#udp.setMark(mark) : 0;
+    if (status === 0) this.mark = mark;
+    return status;
+  }
+
+  close(): void {
+    this.tunnel.close();
+    this.#udp.close();
+    this.#tun.close();
+  }
+
+  #receive(isV6: boolean, moment: Moment): void {
+    for (let i = 0; i < RECEIVES_PER_TURN; i++) {
+      const count = this.#udp.receive(isV6);
+      this.stats.receiveCalls++;
+      if (count <= 0) break;
+      this.stats.datagramsReceived += count;
+      this.tunnel.receive(count, moment);
+      this.flush();
+    }
+  }
+
+  #read(events: number, moment: Moment): void {
+    for (let i = 0; i < READS_PER_TURN; i++) {
+      const count = this.#tun.read(this.link.mtu);
+      this.stats.readCalls++;
+      if (count <= 0) {
+        // A deleted interface stays readable and hung up for ever: that is how its end is noticed without netlink.
+        if (count < 0 || (events & (EPOLLERR | EPOLLHUP)) !== 0) this.followLink(moment);
+        break;
+      }
+      this.stats.packetsRead += count;
+      this.tunnel.send(count, moment);
+      this.flush();
+    }
+  }
+
+  /** Failed groups: one more try without the remembered source address (K socket.c send4), else counted. */
+  #settleFailures(outbox: Outbox): void {
+    const { slab } = outbox;
+    for (let group = 0; group < outbox.groupCount; group++) {
+      if (slab.groupStatus[group] === 0) continue;
+      const at = slabLayout.groupEndpoint.offset + group * ENDPOINT_BYTES;
+      if (!hasSource(slab.bytes, at)) continue;
+      clearSource(slab.bytes, at);
+      const peer = outbox.groupPeer[group];
+      if (peer !== undefined) clearSource(peer.endpoint, 0);
+      this.#udp.resend(group);
+    }
+    for (let group = 0; group < outbox.groupCount; group++) {
+      const status = slab.groupStatus[group]!;
+      if (status === 0) continue;
+      this.tunnel.state.drop(Drop.sendFailed, slab.groupCount[group]!);
+      const peer = outbox.groupPeer[group];
+      if (peer !== undefined) {
+        peer.sendErrors += slab.groupCount[group]!;
+        peer.lastSendError = status;
+      }
+    }
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * The lane: one thread's loop over its interfaces. Waits, reads both clocks once, then lets every interface that has
+ * something to do take its turn: sockets, TUN, deadlines, handshakes. A packet enters and leaves the process here.
+ *
+ * It blocks in `Waiter.wait`, so nothing asynchronous may live on its thread.
+ */
+import { DeadlineHeap } from "../bytes/deadline-heap.ts";
+import type { Interface } from "./interface.ts";
+import type { LaneClock, Waiter } from "./ports.ts";
+
+/** The tag of the control event; interfaces' tags are above. */
+export const CONTROL_TAG = 0;
+
+export interface LaneControl {
+  /** Takes the messages that wait; called once after the control event was signalled. */
+  drain(): void;
+  /** An interface has been deleted under us; the lane has let it go. */
+  gone(gone: Interface): void;
+}
+
+interface LaneMoment {
+  now: number;
+  wallMs: number;
+}
+
+export class Lane {
+  /** The reading of the clocks of this turn. */
+  readonly moment: LaneMoment = { now: 0, wallMs: 0 };
+  turns = 0;
+  readonly #waiter: Waiter;
+  readonly #clock: LaneClock;
+  readonly #control: LaneControl;
+  readonly #byTag: (Interface | undefined)[] = [];
+  readonly #deadlines = new DeadlineHeap<Interface>();
+  /** Interfaces with handshakes left over from the last turn. */
+  readonly #busy = new Set<Interface>();
+  #isStopped = false;
+
+  constructor(waiter: Waiter, clock: LaneClock, control: LaneControl) {
+    this.#waiter = waiter;
+    this.#clock = clock;
+    this.#control = control;
+    this.#readClocks();
+  }
+
+  add(iface: Interface): void {
+    for (const tag of tagsOf(iface)) this.#byTag[tag] = iface;
+    this.reschedule(iface);
+  }
+
+  remove(iface: Interface): void {
+    for (const tag of tagsOf(iface)) this.#byTag[tag] = undefined;
+    this.#deadlines.remove(iface);
+    this.#busy.delete(iface);
+  }
+
+  /** To be called after settings were changed from outside a turn. */
+  reschedule(iface: Interface): void {
+    this.#deadlines.set(iface, iface.tunnel.nextDeadline());
+  }
+
+  /** Runs until {@link stop}. */
+  run(): void {
+    while (!this.#isStopped) this.turn();
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  /** Waits for something to do, and does it. */
+  turn(): void {
+    const wait = this.#busy.size > 0 ? 0 : Math.max(0, this.#deadlines.earliest - this.moment.now);
+    const count = this.#waiter.wait(wait);
+    this.#readClocks();
+    this.turns++;
+    for (let i = 0; i < count; i++) {
+      const tag = this.#waiter.ready[i]!;
+      if (tag === CONTROL_TAG) {
+        this.#control.drain();
+        continue;
+      }
+      const iface = this.#byTag[tag];
+      if (iface === undefined) continue;
+      iface.handleReady(tag, this.#waiter.events[i]!, this.moment);
+      this.#settle(iface);
+    }
+    for (const iface of this.#busy) this.#settle(iface);
+    for (;;) {
+      const due = this.#deadlines.first;
+      if (due === undefined || due.heapKey > this.moment.now) break;
+      this.#settle(due);
+    }
+  }
+
+  #settle(iface: Interface): void {
+    if (iface.isGone) {
+      this.remove(iface);
+      this.#control.gone(iface);
+      return;
+    }
+    if (iface.handleTime(this.moment)) this.#busy.add(iface);
+    else this.#busy.delete(iface);
+    this.reschedule(iface);
+  }
+
+  #readClocks(): void {
+    this.moment.now = this.#clock.now();
+    this.moment.wallMs = this.#clock.wallMs();
+  }
+}
+
+function tagsOf(iface: Interface): readonly number[] {
+  return [iface.tun.readTag, iface.tun.linkTag, iface.udp.tagV4, iface.udp.tagV6];
+}

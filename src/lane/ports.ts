@@ -1,0 +1,73 @@
+/**
+ * The lane's edge: what it needs from the world, as interfaces that `io` implements with system calls and tests with
+ * arrays. All work on the lane's slab, in batches; all return counts, or -errno where said.
+ */
+import type { Outbox } from "../tunnel/outbox.ts";
+
+/** What a TUN interface looks like from outside just now. */
+export interface LinkState {
+  /** Interface index. */
+  index: number;
+  isUp: boolean;
+  mtu: number;
+}
+
+export interface TunPort {
+  /** Ready for reading as long as the descriptor of this tag in the waiter says so. */
+  readonly readTag: number;
+  readonly linkTag: number;
+  /** TUN_F_* offloads that are on. */
+  readonly offload: number;
+  /** Fills the slab's `inner` list; 0: nothing to read; -errno. */
+  read(mtu: number): number;
+  /** Writes the outbox's plain packets; returns how many the kernel refused. */
+  write(outbox: Outbox): number;
+  /** Asks how the interface is; false: it has been deleted. Follows it into another namespace. */
+  queryLink(link: LinkState): boolean;
+  /** Name as it is now. */
+  name(): string;
+  close(): void;
+}
+
+export interface UdpPort {
+  /** Tags of the IPv4 and IPv6 socket. */
+  readonly tagV4: number;
+  readonly tagV6: number;
+  /** Opens sockets of both families on `port` (0: any free one); replaces those open. 0 or -errno; on failure what was open
+   * stays open. */
+  open(port: number, mark: number): number;
+  /** True while the kernel cuts segments on send. */
+  readonly segments: boolean;
+  /** True while sockets are open. */
+  readonly isOpen: boolean;
+  /** Bound port, 0 while closed. */
+  readonly port: number;
+  setMark(mark: number): number;
+  /** Fills the slab's `received` list from one socket; 0: nothing; -errno. */
+  receive(isV6: boolean): number;
+  /**
+   * Sends all groups of the outbox and fills in their status. Sees to segmentation being refused by the kernel; returns the
+   * number of groups that failed.
+   */
+  send(outbox: Outbox): number;
+  /** Sends one group again and fills in its status. */
+  resend(group: number): void;
+  close(): void;
+}
+
+/** Waits for descriptors, the control event and time. */
+export interface Waiter {
+  /** Tags that are ready, after {@link wait}. */
+  readonly ready: Int32Array;
+  /** EPOLL* bits of each. */
+  readonly events: Int32Array;
+  /** Waits until something is ready or `timeoutMs` (Infinity: for ever, 0: just look) have passed. Returns how many are. */
+  wait(timeoutMs: number): number;
+}
+
+export interface LaneClock {
+  /** Monotonic milliseconds that go on while the machine sleeps. */
+  now(): number;
+  /** Milliseconds since 1970. */
+  wallMs(): number;
+}

@@ -1,0 +1,87 @@
+/**
+ * The two transport keys of one session and its counters (whitepaper 5.4.5, 5.4.6). Pure state: sealing and opening
+ * go through TransportCipher.
+ */
+import { KEY_BYTES } from "../crypto/suite.ts";
+import {
+  REJECT_AFTER_MESSAGES_HI,
+  REJECT_AFTER_MESSAGES_LO,
+  REJECT_AFTER_TIME,
+  REKEY_AFTER_MESSAGES_HI,
+} from "../wire/constants.ts";
+import { ReplayWindow } from "./replay-window.ts";
+
+export class Keypair {
+  readonly sendKey: Uint8Array = new Uint8Array(KEY_BYTES);
+  readonly receiveKey: Uint8Array = new Uint8Array(KEY_BYTES);
+  readonly replay: ReplayWindow = new ReplayWindow();
+  readonly localIndex: number;
+  readonly remoteIndex: number;
+  /** True if this side sent the initiation: only then does it renew the session by age. */
+  readonly initiator: boolean;
+  /** Monotonic milliseconds. */
+  readonly createdMs: number;
+  /** Whose keys these are: the tunnel's small integer for the peer. */
+  readonly peerId: number;
+  /** The next counter to send, as two words. Only ever grows. */
+  sendHi = 0;
+  sendLo = 0;
+  /** False once wiped: nothing may be sealed or opened any more. */
+  usable = true;
+  /** False once our own key has changed: what the other side still sends may be opened, nothing more be sealed. */
+  sendable = true;
+  /** Renewal on receipt is asked for once per session. */
+  renewalAsked = false;
+
+  constructor(
+    peerId: number,
+    initiator: boolean,
+    localIndex: number,
+    remoteIndex: number,
+    now: number,
+  ) {
+    this.peerId = peerId;
+    this.initiator = initiator;
+    this.localIndex = localIndex;
+    this.remoteIndex = remoteIndex;
+    this.createdMs = now;
+  }
+
+  /** True if a packet may be sealed under this key now. */
+  maySend(now: number): boolean {
+    return (
+      this.usable &&
+      this.sendable &&
+      now - this.createdMs < REJECT_AFTER_TIME &&
+      !isRejectedCounter(this.sendHi, this.sendLo)
+    );
+  }
+
+  /** True if packets may be opened under this key now. */
+  mayReceive(now: number): boolean {
+    return this.usable && now - this.createdMs < REJECT_AFTER_TIME;
+  }
+
+  /** Moves the send counter on by one; call after the current value has been written into a header. */
+  step(): void {
+    this.sendLo = (this.sendLo + 1) >>> 0;
+    if (this.sendLo === 0) this.sendHi = (this.sendHi + 1) >>> 0;
+  }
+
+  /** True if so much was sent that the session should be renewed. */
+  get isCounterHigh(): boolean {
+    return this.sendHi >= REKEY_AFTER_MESSAGES_HI && (this.sendHi > REKEY_AFTER_MESSAGES_HI || this.sendLo > 0);
+  }
+
+  /** Wipes both keys. */
+  wipe(): void {
+    this.usable = false;
+    this.sendKey.fill(0);
+    this.receiveKey.fill(0);
+  }
+}
+
+/** True for counters that neither side may use: REJECT_AFTER_MESSAGES and above. */
+export function isRejectedCounter(hi: number, lo: number): boolean {
+  return hi === REJECT_AFTER_MESSAGES_HI && lo >= REJECT_AFTER_MESSAGES_LO;
+}

@@ -1,0 +1,285 @@
+/**
+ * Handshake messages, out and in (whitepaper 5.4, 5.3; K send.c, receive.c): when to initiate, which messages to believe,
+ * when to demand a cookie, and what a finished handshake sets going.
+ */
+import { ENDPOINT_BYTES, slabLayout } from "../bytes/slab.ts";
+import { HandshakeState, openInitiation } from "../session/handshake.ts";
+import type { Identity } from "../session/identity.ts";
+import { writeTai64n } from "../session/tai64n.ts";
+import {
+  HANDSHAKE_TOS,
+  REKEY_TIMEOUT,
+  TYPE_COOKIE_REPLY,
+  TYPE_INITIATION,
+  TYPE_RESPONSE,
+} from "../wire/constants.ts";
+import {
+  COOKIE_REPLY_BYTES,
+  cookieReplyLayout,
+  INITIATION_BYTES,
+  initiationLayout,
+  RESPONSE_BYTES,
+  responseLayout,
+  TIMESTAMP_BYTES,
+} from "../wire/layout.ts";
+import { Drop } from "./drop.ts";
+import { copyEndpoint, hasEndpoint } from "./endpoint.ts";
+import { sendKeepalive } from "./outbound.ts";
+import type { Peer } from "./peer.ts";
+import { clearHandshake, completeHandshake, installKeypair } from "./sessions.ts";
+import type { Moment, TunnelState } from "./state.ts";
+
+/**
+ * Sends an initiation, unless one was sent within REKEY_TIMEOUT. `isRetry` goes on with the attempt at hand; else it
+ * is a fresh need with all its retries before it.
+ */
+export function initiate(state: TunnelState, peer: Peer, moment: Moment, isRetry: boolean): void {
+  if (!isRetry) peer.timers.attempts = 0;
+  if (moment.now - peer.lastInitiationMs < REKEY_TIMEOUT) return;
+  const { identity, suite } = state;
+  if (identity === undefined || !state.isUp || !hasEndpoint(peer.endpoint)) return;
+  peer.lastInitiationMs = moment.now;
+  const offset = room(state, INITIATION_BYTES);
+  const message = state.slab.bytes.subarray(offset, offset + INITIATION_BYTES);
+  const ephemeral = new Uint8Array(32);
+  state.entropy(ephemeral);
+  const timestamp = new Uint8Array(TIMESTAMP_BYTES);
+  writeTai64n(timestamp, moment.wallMs);
+  clearHandshake(state, peer);
+  const index = state.freshIndex();
+  const created = peer.handshake.createInitiation(
+    suite,
+    identity,
+    message,
+    index,
+    ephemeral,
+    timestamp,
+  );
+  ephemeral.fill(0);
+  if (!created) {
+    state.log?.(peer, "No handshake is possible: the peer's public key is of low order");
+    return;
+  }
+  state.handshakes.set(index, peer);
+  peer.jar.addMacs(suite, message, peer.mac1Key(suite), moment.now);
+  peer.initiations++;
+  state.log?.(peer, "Sending handshake initiation");
+  transmit(state, peer, offset, INITIATION_BYTES, moment);
+  peer.timers.initiated(moment.now, state.jitter());
+  state.schedule(peer);
+}
+
+/** Takes at most `budget` messages from the queue. */
+export function processHandshakes(state: TunnelState, budget: number, moment: Moment): void {
+  for (let i = 0; i < budget; i++) {
+    const isUnderLoad = state.queue.isUnderLoad(moment.now);
+    const entry = state.queue.take();
+    if (entry === undefined) return;
+    if (state.identity === undefined || !state.isUp) {
+      state.drop(Drop.noIdentity, 1);
+      continue;
+    }
+    const { message, endpoint } = entry;
+    const type = message[0]!;
+    if (type === TYPE_COOKIE_REPLY) {
+      consumeCookieReply(state, message, moment);
+    } else if (admit(state, state.identity, message, endpoint, isUnderLoad, moment)) {
+      if (type === TYPE_INITIATION) {
+        consumeInitiation(state, state.identity, message, endpoint, moment);
+      } else if (type === TYPE_RESPONSE) {
+        consumeResponse(state, state.identity, message, endpoint, moment);
+      }
+    }
+  }
+}
+
+/** The macs, and under load the cookie and the rate of its source (whitepaper 5.3, 5.4.7). */
+function admit(
+  state: TunnelState,
+  identity: Identity,
+  message: Uint8Array,
+  endpoint: Uint8Array,
+  isUnderLoad: boolean,
+  moment: Moment,
+): boolean {
+  if (!state.checker.hasMac1(identity, message)) {
+    state.drop(Drop.badMac1, 1);
+    return false;
+  }
+  if (!isUnderLoad) return true;
+  if (!state.checker.hasMac2(message, endpoint, moment.now)) {
+    state.drop(Drop.cookieDemanded, 1);
+    demandCookie(state, identity, message, endpoint, moment);
+    return false;
+  }
+  if (!state.rateLimit.allow(endpoint, 0, moment.now)) {
+    state.drop(Drop.rateLimited, 1);
+    return false;
+  }
+  return true;
+}
+
+function demandCookie(
+  state: TunnelState,
+  identity: Identity,
+  message: Uint8Array,
+  endpoint: Uint8Array,
+  moment: Moment,
+): void {
+  const senderAt = message[0] === TYPE_INITIATION ? initiationLayout.sender : responseLayout.sender;
+  const sender = wordAt(message, senderAt);
+  const offset = room(state, COOKIE_REPLY_BYTES);
+  const reply = state.slab.bytes.subarray(offset, offset + COOKIE_REPLY_BYTES);
+  state.checker.reply(reply, identity, message, sender, endpoint, moment.now, state.entropy);
+  state.outbox.append(undefined, endpoint, HANDSHAKE_TOS, offset, COOKIE_REPLY_BYTES);
+}
+
+function consumeCookieReply(state: TunnelState, message: Uint8Array, moment: Moment): void {
+  const index = wordAt(message, cookieReplyLayout.receiver);
+  // The message that it answers was an initiation (a handshake's index) or a response (already a keypair's).
+  const keypair = state.keypairs.get(index);
+  const peer =
+    state.handshakes.get(index) ?? (keypair === undefined ? undefined : state.peers[keypair.peerId]);
+  if (
+    peer === undefined ||
+    !peer.jar.consumeReply(state.suite, message, peer.cookieKey(state.suite), moment.now)
+  ) {
+    state.drop(Drop.badCookieReply, 1);
+    return;
+  }
+  state.log?.(peer, "Received cookie reply");
+}
+
+function consumeInitiation(
+  state: TunnelState,
+  identity: Identity,
+  message: Uint8Array,
+  endpoint: Uint8Array,
+  moment: Moment,
+): void {
+  const opened = openInitiation(state.suite, identity, message);
+  const peer = opened === undefined ? undefined : state.peerByKey(opened.remoteStatic);
+  if (opened === undefined || peer === undefined) {
+    state.drop(Drop.badHandshake, 1);
+    return;
+  }
+  const ours = peer.handshake.localIndex;
+  if (!peer.handshake.consumeInitiation(state.suite, identity, opened, message, moment.now)) {
+    opened.progress.wipe();
+    state.drop(Drop.badHandshake, 1);
+    return;
+  }
+  // An initiation of our own that was under way is overtaken by theirs.
+  state.handshakes.delete(ours, peer);
+  heardFrom(state, peer, endpoint, INITIATION_BYTES, moment);
+  state.log?.(peer, "Received handshake initiation");
+  respond(state, peer, moment);
+}
+
+function respond(state: TunnelState, peer: Peer, moment: Moment): void {
+  const { suite } = state;
+  const offset = room(state, RESPONSE_BYTES);
+  const message = state.slab.bytes.subarray(offset, offset + RESPONSE_BYTES);
+  const ephemeral = new Uint8Array(32);
+  state.entropy(ephemeral);
+  const created = peer.handshake.createResponse(suite, message, state.freshIndex(), ephemeral);
+  ephemeral.fill(0);
+  if (!created) {
+    state.drop(Drop.badHandshake, 1);
+    return;
+  }
+  peer.lastInitiationMs = moment.now;
+  peer.jar.addMacs(suite, message, peer.mac1Key(suite), moment.now);
+  const keypair = peer.handshake.deriveKeypair(suite, peer.id, moment.now);
+  if (keypair !== undefined) installKeypair(state, peer, keypair, moment);
+  state.log?.(peer, "Sending handshake response");
+  transmit(state, peer, offset, RESPONSE_BYTES, moment);
+  state.schedule(peer);
+}
+
+function consumeResponse(
+  state: TunnelState,
+  identity: Identity,
+  message: Uint8Array,
+  endpoint: Uint8Array,
+  moment: Moment,
+): void {
+  const peer = state.handshakes.get(wordAt(message, responseLayout.receiver));
+  if (
+    peer === undefined ||
+    peer.handshake.state !== HandshakeState.initiationCreated ||
+    !peer.handshake.consumeResponse(state.suite, identity, message)
+  ) {
+    state.drop(peer === undefined ? Drop.unknownIndex : Drop.badHandshake, 1);
+    return;
+  }
+  state.handshakes.delete(peer.handshake.localIndex, peer);
+  heardFrom(state, peer, endpoint, RESPONSE_BYTES, moment);
+  state.log?.(peer, "Received handshake response");
+  const keypair = peer.handshake.deriveKeypair(state.suite, peer.id, moment.now);
+  if (keypair === undefined) return;
+  installKeypair(state, peer, keypair, moment);
+  completeHandshake(peer, moment);
+  // What waits, or an empty packet: the responder may not speak before it hears from us.
+  sendKeepalive(state, peer, moment);
+  state.schedule(peer);
+}
+
+/** An authentic handshake message came: endpoint, counters, timers. */
+function heardFrom(
+  state: TunnelState,
+  peer: Peer,
+  endpoint: Uint8Array,
+  length: number,
+  moment: Moment,
+): void {
+  copyEndpoint(peer.endpoint, 0, endpoint, 0);
+  peer.rxBytes += length;
+  peer.timers.authenticatedReceived();
+  peer.timers.authenticatedTraversed(moment.now);
+  state.schedule(peer);
+}
+
+function transmit(
+  state: TunnelState,
+  peer: Peer,
+  offset: number,
+  length: number,
+  moment: Moment,
+): void {
+  peer.timers.authenticatedTraversed(moment.now);
+  peer.timers.authenticatedSent();
+  peer.txBytes += length;
+  state.outbox.append(peer, peer.endpoint, HANDSHAKE_TOS, offset, length);
+  state.outbox.endGroup();
+}
+
+/** Room for a message in the outbox, flushing if need be. Everything in it is sealed at this point. */
+function room(state: TunnelState, length: number): number {
+  if (!state.outbox.hasRoom(length)) state.outbox.flushDatagrams();
+  return state.outbox.compose(length);
+}
+
+function wordAt(message: Uint8Array, offset: number): number {
+  return (
+    (message[offset]! |
+      (message[offset + 1]! << 8) |
+      (message[offset + 2]! << 16) |
+      (message[offset + 3]! << 24)) >>>
+    0
+  );
+}
+
+/** Queues a handshake message received as part of message `from` of the slab. */
+export function queueHandshake(
+  state: TunnelState,
+  offset: number,
+  length: number,
+  from: number,
+): void {
+  const endpointAt = slabLayout.messageEndpoint.offset + from * ENDPOINT_BYTES;
+  const { bytes } = state.slab;
+  if (!state.queue.push(bytes, offset, length, bytes, endpointAt)) {
+    state.drop(Drop.handshakeQueueFull, 1);
+  }
+}
