@@ -7,7 +7,8 @@ import { loadNative } from "../src/io/load-native.ts";
 import { NativeCipher } from "../src/io/native-cipher.ts";
 import type { LaneData } from "../src/lane/messages.ts";
 
-if (parentPort === null) throw new Error("workers/lane is started by the engine, as a worker thread");
+if (parentPort === null)
+  throw new Error("workers/lane is started by the engine, as a worker thread");
 const data = workerData as LaneData;
 const native = loadNative();
 const suite = suiteByName(data.crypto);

@@ -87,7 +87,8 @@ export class DeadlineHeap<Item extends Timed> {
     for (;;) {
       let child = 2 * at + 1;
       if (child >= count) break;
-      if (child + 1 < count && this.#items[child + 1]!.heapKey < this.#items[child]!.heapKey) child++;
+      if (child + 1 < count && this.#items[child + 1]!.heapKey < this.#items[child]!.heapKey)
+        child++;
       const other = this.#items[child]!;
       if (other.heapKey >= item.heapKey) break;
       this.#items[at] = other;

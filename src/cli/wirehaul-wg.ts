@@ -150,7 +150,11 @@ async function startInBackground(name: string, level: LogLevel): Promise<number>
   const shown = process.env["LOG_LEVEL"] !== undefined && level !== "silent" ? "inherit" : "ignore";
   const child = spawn(
     process.execPath,
-    [...process.execArgv, fileURLToPath(new URL("./wirehaul-wg-main.js", import.meta.url)), tun.name],
+    [
+      ...process.execArgv,
+      fileURLToPath(new URL("./wirehaul-wg-main.js", import.meta.url)),
+      tun.name,
+    ],
     {
       detached: true,
       stdio: ["ignore", shown, shown, tun.fd, uapiFd, "pipe"],

@@ -5,7 +5,6 @@
 import { chmodSync, lstatSync, mkdirSync, unlinkSync, watch } from "node:fs";
 import { createConnection, createServer, type Server, type Socket } from "node:net";
 import { formatErrno, formatGet } from "../uapi/format.ts";
-import { parseSet } from "../uapi/parse.ts";
 import { type Request, RequestReader } from "../uapi/request.ts";
 import type { Device } from "./device.ts";
 
@@ -131,7 +130,7 @@ export class UapiServer {
       case "status":
         return `status=${JSON.stringify(await this.#device.status())}\n${formatErrno(0)}`;
       case "set": {
-        const { operations, error } = parseSet(request.lines);
+        const { operations, error } = request;
         const status = await this.#device.apply(operations);
         if (error !== undefined && status === 0) this.#log("error", error.message);
         return formatErrno(status === 0 ? (error?.errno ?? 0) : status);
@@ -162,7 +161,10 @@ function isAlive(path: string): Promise<boolean> {
   });
 }
 
-function watchRemoval(path: string): { readonly removed: Promise<void>; readonly stop: () => void } {
+function watchRemoval(path: string): {
+  readonly removed: Promise<void>;
+  readonly stop: () => void;
+} {
   let stop = (): void => undefined;
   const removed = new Promise<void>((resolve) => {
     try {

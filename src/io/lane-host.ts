@@ -169,9 +169,7 @@ export class LaneHost implements LaneControl {
     view.setUint16(endpointLayout.port, port, true);
     record.set(address, endpointLayout.address);
     if (scope === undefined) return 0;
-    const index = /^[0-9]+$/.test(scope)
-      ? Number(scope)
-      : this.#parts.native.interfaceIndex(scope);
+    const index = /^[0-9]+$/.test(scope) ? Number(scope) : this.#parts.native.interfaceIndex(scope);
     if (index < 0) return index;
     view.setUint32(endpointLayout.scope, index, true);
     return 0;

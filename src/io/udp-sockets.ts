@@ -130,4 +130,3 @@ export class UdpSockets implements UdpPort {
     return this.#native.udpSend(this.#handle, this.#fd4, this.#fd6, first, count, this.segments);
   }
 }
-

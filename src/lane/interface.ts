@@ -3,8 +3,8 @@
  * becomes of send errors, and the interface's socket settings. Waiting and scheduling are the lane's.
  */
 import { ENDPOINT_BYTES, slabLayout } from "../bytes/slab.ts";
-import { clearSource, hasSource } from "../tunnel/endpoint.ts";
 import { Drop } from "../tunnel/drop.ts";
+import { clearSource, hasSource } from "../tunnel/endpoint.ts";
 import type { Outbox, OutboxSink } from "../tunnel/outbox.ts";
 import type { Moment, TunnelPorts } from "../tunnel/state.ts";
 import { Tunnel } from "../tunnel/tunnel.ts";

@@ -4,7 +4,11 @@
  */
 import { isEqual, isZero } from "../bytes/equal.ts";
 import { KEY_BYTES, MAC_BYTES, type Suite, XNONCE_BYTES } from "../crypto/suite.ts";
-import { COOKIE_SECRET_AGE_MAX, COOKIE_SECRET_LATENCY, TYPE_COOKIE_REPLY } from "../wire/constants.ts";
+import {
+  COOKIE_SECRET_AGE_MAX,
+  COOKIE_SECRET_LATENCY,
+  TYPE_COOKIE_REPLY,
+} from "../wire/constants.ts";
 import { COOKIE_BYTES, COOKIE_REPLY_BYTES, cookieReplyLayout } from "../wire/layout.ts";
 import type { Identity } from "./identity.ts";
 import { copySource, SOURCE_BYTES_MAX } from "./rate-limit.ts";
@@ -129,6 +133,8 @@ export class CookieJar {
 
   /** True while a cookie is held that has not aged out. */
   hasCookie(now: number): boolean {
-    return !isZero(this.#cookie) && now - this.#cookieMs < COOKIE_SECRET_AGE_MAX - COOKIE_SECRET_LATENCY;
+    return (
+      !isZero(this.#cookie) && now - this.#cookieMs < COOKIE_SECRET_AGE_MAX - COOKIE_SECRET_LATENCY
+    );
   }
 }

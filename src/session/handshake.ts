@@ -8,11 +8,7 @@
 import { isZero } from "../bytes/equal.ts";
 import { kdf1, kdf2, kdf3 } from "../crypto/kdf.ts";
 import { HASH_BYTES, KEY_BYTES, type Suite, TAG_BYTES } from "../crypto/suite.ts";
-import {
-  INITIATION_INTERVAL_MIN,
-  TYPE_INITIATION,
-  TYPE_RESPONSE,
-} from "../wire/constants.ts";
+import { INITIATION_INTERVAL_MIN, TYPE_INITIATION, TYPE_RESPONSE } from "../wire/constants.ts";
 import { initiationLayout, responseLayout, TIMESTAMP_BYTES } from "../wire/layout.ts";
 import { type Identity, initialChainKey, initialHash } from "./identity.ts";
 import { Keypair } from "./keypair.ts";

@@ -13,7 +13,11 @@ function ascii(text: string): Uint8Array {
 }
 
 /** HASH(label || public key): the key of mac1 or of the cookie's XChaCha20-Poly1305 (whitepaper 5.4.4, 5.4.7). */
-export function labelKey(suite: Suite, label: "mac1" | "cookie", publicKey: Uint8Array): Uint8Array {
+export function labelKey(
+  suite: Suite,
+  label: "mac1" | "cookie",
+  publicKey: Uint8Array,
+): Uint8Array {
   const key = new Uint8Array(HASH_BYTES);
   suite.hash(key, ascii(label === "mac1" ? LABEL_MAC1 : LABEL_COOKIE), publicKey);
   return key;

@@ -70,7 +70,10 @@ export class Keypair {
 
   /** True if so much was sent that the session should be renewed. */
   get isCounterHigh(): boolean {
-    return this.sendHi >= REKEY_AFTER_MESSAGES_HI && (this.sendHi > REKEY_AFTER_MESSAGES_HI || this.sendLo > 0);
+    return (
+      this.sendHi >= REKEY_AFTER_MESSAGES_HI &&
+      (this.sendHi > REKEY_AFTER_MESSAGES_HI || this.sendLo > 0)
+    );
   }
 
   /** Wipes both keys. */

@@ -8,11 +8,7 @@
  *   zeroKeys     no new session for so long that all keys must go
  *   persistent   the configured interval passed without any authentic packet
  */
-import {
-  KEEPALIVE_TIMEOUT,
-  REKEY_TIMEOUT,
-  ZERO_KEYS_AFTER_TIME,
-} from "../wire/constants.ts";
+import { KEEPALIVE_TIMEOUT, REKEY_TIMEOUT, ZERO_KEYS_AFTER_TIME } from "../wire/constants.ts";
 
 /** A deadline that is not armed. */
 export const OFF: number = Number.POSITIVE_INFINITY;

@@ -2,11 +2,12 @@
  * Applies the operations of a UAPI `set` to a tunnel, in order, each at once, as wireguard-go does: when one is refused,
  * those before it stay. What concerns sockets (listen_port, fwmark) goes to the ports handed in.
  */
+
+import { isZero } from "../bytes/equal.ts";
 import type { SetOperation } from "../uapi/operation.ts";
 import type { Peer } from "./peer.ts";
 import type { Moment } from "./state.ts";
 import type { Tunnel } from "./tunnel.ts";
-import { isZero } from "../bytes/equal.ts";
 
 /** Socket settings and name look-ups that a tunnel does not do itself. Each returns 0 or -errno. */
 export interface SocketSettings {

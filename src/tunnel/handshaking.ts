@@ -139,7 +139,8 @@ function consumeCookieReply(state: TunnelState, message: Uint8Array, moment: Mom
   // The message that it answers was an initiation (a handshake's index) or a response (already a keypair's).
   const keypair = state.keypairs.get(index);
   const peer =
-    state.handshakes.get(index) ?? (keypair === undefined ? undefined : state.peers[keypair.peerId]);
+    state.handshakes.get(index) ??
+    (keypair === undefined ? undefined : state.peers[keypair.peerId]);
   if (
     peer === undefined ||
     !peer.jar.consumeReply(state.suite, message, peer.cookieKey(state.suite), moment.now)

@@ -216,4 +216,3 @@ function deliver(
   }
   state.outbox.appendPlain(offset, length);
 }
-

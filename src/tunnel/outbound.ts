@@ -255,4 +255,3 @@ function answerUnreachable(state: TunnelState, index: number, moment: Moment): v
   outbox.appendPlain(offset, length);
   outbox.flushPlain();
 }
-

@@ -36,7 +36,9 @@ export class Outbox {
   groupCount = 0;
   plainCount = 0;
   /** Whose group it is, undefined for answers to nobody in particular (cookie replies). */
-  readonly groupPeer: (Peer | undefined)[] = new Array<Peer | undefined>(GROUPS_MAX).fill(undefined);
+  readonly groupPeer: (Peer | undefined)[] = new Array<Peer | undefined>(GROUPS_MAX).fill(
+    undefined,
+  );
   readonly #sink: OutboxSink;
   #composedEnd = COMPOSED_START;
   #open = false;
@@ -65,7 +67,13 @@ export class Outbox {
   }
 
   /** Appends a datagram to the group that is open, or begins one. The caller has made sure of {@link hasRoom}. */
-  append(peer: Peer | undefined, endpoint: Uint8Array, tos: number, offset: number, length: number): void {
+  append(
+    peer: Peer | undefined,
+    endpoint: Uint8Array,
+    tos: number,
+    offset: number,
+    length: number,
+  ): void {
     const index = this.datagramCount++;
     this.slab.datagramOffset[index] = offset;
     this.slab.datagramLength[index] = length;

@@ -3,15 +3,16 @@
  * settings come in; what is to be sent goes to the outbox. No clock, no entropy, no I/O of its own: a handshake and a
  * rekey run in virtual time.
  */
-import { copyEndpoint, hasEndpoint } from "./endpoint.ts";
-import { expireDeadlines } from "./expiry.ts";
-import { processHandshakes } from "./handshaking.ts";
+
 import { Identity } from "../session/identity.ts";
 import { OFF } from "../session/timers.ts";
 import { Drop } from "./drop.ts";
+import { copyEndpoint, hasEndpoint } from "./endpoint.ts";
+import { expireDeadlines } from "./expiry.ts";
+import { processHandshakes } from "./handshaking.ts";
 import { receiveDatagrams } from "./inbound.ts";
-import type { Outbox } from "./outbox.ts";
 import { sendInner, sendKeepalive, sendStaged } from "./outbound.ts";
+import type { Outbox } from "./outbox.ts";
 import type { Peer } from "./peer.ts";
 import { clearHandshake, clearSessions } from "./sessions.ts";
 import { type Moment, type TunnelPorts, TunnelState } from "./state.ts";
@@ -58,7 +59,8 @@ export class Tunnel {
   up(moment: Moment): void {
     if (this.state.isUp) return;
     this.state.isUp = true;
-    for (const peer of this.state.allPeers()) this.startPeer(peer, peer.timers.persistentIntervalMs > 0, moment);
+    for (const peer of this.state.allPeers())
+      this.startPeer(peer, peer.timers.persistentIntervalMs > 0, moment);
   }
 
   /** The interface went down: sessions, timers and waiting packets go (K device.c wg_stop). */

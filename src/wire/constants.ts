@@ -36,7 +36,8 @@ export const HANDSHAKE_RETRIES_MAX: number = REKEY_ATTEMPT_TIME / REKEY_TIMEOUT;
 /** K timers.c: keys and handshake state are wiped after three times REJECT_AFTER_TIME without a new session (WP 6.3). */
 export const ZERO_KEYS_AFTER_TIME: number = 3 * REJECT_AFTER_TIME;
 /** K receive.c keep_key_fresh: the initiator renews a session on *receipt* under a key of this age: 165 s. */
-export const REKEY_ON_RECEIVE_AFTER_TIME: number = REJECT_AFTER_TIME - KEEPALIVE_TIMEOUT - REKEY_TIMEOUT;
+export const REKEY_ON_RECEIVE_AFTER_TIME: number =
+  REJECT_AFTER_TIME - KEEPALIVE_TIMEOUT - REKEY_TIMEOUT;
 
 /** K messages.h INITIATIONS_PER_SECOND, G HandshakeInitationRate: initiations of one peer that come faster are a flood. */
 export const INITIATION_INTERVAL_MIN: number = 1_000 / 50;

@@ -6,10 +6,10 @@ import { ENDPOINT_BYTES, endpointLayout, Slab, slabLayout } from "../../src/byte
 import { nobleCipher } from "../../src/crypto/noble-cipher.ts";
 import { opensslSuite } from "../../src/crypto/openssl.ts";
 import type { Suite } from "../../src/crypto/suite.ts";
-import { AF_INET } from "./packets.ts";
 import type { Outbox } from "../../src/tunnel/outbox.ts";
 import type { Peer } from "../../src/tunnel/peer.ts";
 import { Tunnel } from "../../src/tunnel/tunnel.ts";
+import { AF_INET } from "./packets.ts";
 
 export interface Datagram {
   readonly bytes: Uint8Array;
@@ -54,9 +54,9 @@ function addressOf(bytes: Uint8Array, offset: number): string {
 }
 
 export class SimNode {
-  readonly slab = new Slab();
+  readonly slab: Slab = new Slab();
   readonly tunnel: Tunnel;
-  readonly publicKey = new Uint8Array(32);
+  readonly publicKey: Uint8Array = new Uint8Array(32);
   readonly outgoing: Datagram[] = [];
   readonly delivered: Uint8Array[] = [];
   address: string;

@@ -1,7 +1,8 @@
 /** Two tunnels that know each other, and a network between them that the test controls. */
+
+import type { Peer } from "../../src/tunnel/peer.ts";
 import { type Datagram, type SimClock, SimNode } from "./node.ts";
 import { ipv4Packet } from "./packets.ts";
-import type { Peer } from "../../src/tunnel/peer.ts";
 
 export const A_INNER = "10.0.0.1";
 export const B_INNER = "10.0.0.2";

@@ -14,8 +14,8 @@ import type { TransportCipher } from "../../../src/crypto/suite.ts";
 import { Interface } from "../../../src/lane/interface.ts";
 import type { LinkState, TunPort, UdpPort } from "../../../src/lane/ports.ts";
 import type { Outbox } from "../../../src/tunnel/outbox.ts";
-import { AF_INET } from "../../sim/packets.ts";
 import { recordOf, seededBytes } from "../../sim/node.ts";
+import { AF_INET } from "../../sim/packets.ts";
 
 const BATCH = 64;
 const PACKET_BYTES = 1420;
@@ -162,10 +162,7 @@ const ADDRESSES = ["192.0.2.1:1", "192.0.2.2:2"] as const;
 export function fakeLane(packet: Uint8Array): FakeLane {
   const slabs = [new Slab(), new Slab()] as const;
   const tuns = [new FakeTun(slabs[0], packet), new FakeTun(slabs[1], packet)] as const;
-  const udps = [
-    new FakeUdp(slabs[0], ADDRESSES[1]),
-    new FakeUdp(slabs[1], ADDRESSES[0]),
-  ] as const;
+  const udps = [new FakeUdp(slabs[0], ADDRESSES[1]), new FakeUdp(slabs[1], ADDRESSES[0])] as const;
   udps[0].far = udps[1];
   udps[1].far = udps[0];
   const make = (which: 0 | 1): Interface =>
@@ -201,4 +198,3 @@ function join(iface: Interface, other: Interface, address: string): void {
   state.allowedIps.insert(AF_INET, new Uint8Array(16), 0, 0, peer.id);
   iface.tunnel.setEndpoint(peer, recordOf(address));
 }
-
