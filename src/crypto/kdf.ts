@@ -7,6 +7,7 @@
  * not overlap anything. `input` may be of any length, zero too, and overlap no output. t0 is wiped before returning.
  * These are three small allocations at handshake rate; nothing here keeps state between calls.
  */
+import { secretBytes } from "../bytes/secret-bytes.ts";
 import { HASH_BYTES, type Suite } from "./suite.ts";
 
 export function kdf1(suite: Suite, t1: Uint8Array, key: Uint8Array, input: Uint8Array): void {
@@ -44,7 +45,7 @@ export function kdf3(
 }
 
 function extract(suite: Suite, key: Uint8Array, input: Uint8Array): Uint8Array {
-  const t0 = new Uint8Array(HASH_BYTES);
+  const t0 = secretBytes(HASH_BYTES);
   suite.hmac(t0, key, input);
   return t0;
 }
@@ -62,7 +63,7 @@ function expandNext(
   previous: Uint8Array,
   position: number,
 ): void {
-  const input = new Uint8Array(HASH_BYTES + 1);
+  const input = secretBytes(HASH_BYTES + 1);
   input.set(previous);
   input[HASH_BYTES] = position;
   suite.hmac(out, t0, input);

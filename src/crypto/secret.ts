@@ -3,12 +3,13 @@
  * the bytes can be wiped. It can't protect from a heap dump, nor wipe copies that others made.
  */
 import { assert } from "../bytes/assert.ts";
+import { secretBytes } from "../bytes/secret-bytes.ts";
 import { KEY_BYTES } from "./suite.ts";
 
 const PLACEHOLDER = "(secret)";
 
 export class SecretKey {
-  readonly #bytes = new Uint8Array(KEY_BYTES);
+  readonly #bytes = secretBytes(KEY_BYTES);
   #wiped = false;
 
   /** Copies `bytes` (32); the caller wipes its own. */

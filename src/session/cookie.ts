@@ -2,7 +2,9 @@
  * mac1, mac2 and cookies (whitepaper 5.4.4, 5.4.7; K cookie.c): `CookieChecker` is the receiver's side, one per
  * device, `CookieJar` the sender's, one per peer. Time and entropy come in as arguments.
  */
+
 import { isEqual, isZero } from "../bytes/equal.ts";
+import { secretBytes } from "../bytes/secret-bytes.ts";
 import { KEY_BYTES, MAC_BYTES, type Suite, XNONCE_BYTES } from "../crypto/suite.ts";
 import {
   COOKIE_SECRET_AGE_MAX,
@@ -20,7 +22,7 @@ const NEVER = Number.NEGATIVE_INFINITY;
 
 export class CookieChecker {
   readonly #suite: Suite;
-  readonly #secret = new Uint8Array(KEY_BYTES);
+  readonly #secret = secretBytes(KEY_BYTES);
   #secretMadeMs = NEVER;
   readonly #mac = new Uint8Array(MAC_BYTES);
   readonly #cookie = new Uint8Array(COOKIE_BYTES);

@@ -6,6 +6,7 @@
  * a message that is refused leaves the handshake as it was.
  */
 import { isZero } from "../bytes/equal.ts";
+import { secretBytes } from "../bytes/secret-bytes.ts";
 import { kdf1, kdf2, kdf3 } from "../crypto/kdf.ts";
 import { HASH_BYTES, KEY_BYTES, type Suite, TAG_BYTES } from "../crypto/suite.ts";
 import { INITIATION_INTERVAL_MIN, TYPE_INITIATION, TYPE_RESPONSE } from "../wire/constants.ts";
@@ -27,24 +28,19 @@ const EMPTY = new Uint8Array(0);
 
 /** What one handshake in progress holds: made when it begins, wiped when it ends. */
 export class Progress {
-  readonly hash: Uint8Array = new Uint8Array(HASH_BYTES);
-  readonly chainKey: Uint8Array = new Uint8Array(HASH_BYTES);
+  readonly #bytes = secretBytes(2 * HASH_BYTES + 2 * KEY_BYTES);
+  readonly hash: Uint8Array = this.#bytes.subarray(0, 32);
+  readonly chainKey: Uint8Array = this.#bytes.subarray(32, 64);
   /** Our ephemeral secret (as initiator), else zero. */
-  readonly ephemeral: Uint8Array = new Uint8Array(KEY_BYTES);
-  readonly remoteEphemeral: Uint8Array = new Uint8Array(KEY_BYTES);
+  readonly ephemeral: Uint8Array = this.#bytes.subarray(64, 96);
+  readonly remoteEphemeral: Uint8Array = this.#bytes.subarray(96, 128);
 
   wipe(): void {
-    this.hash.fill(0);
-    this.chainKey.fill(0);
-    this.ephemeral.fill(0);
-    this.remoteEphemeral.fill(0);
+    this.#bytes.fill(0);
   }
 
   take(other: Progress): void {
-    this.hash.set(other.hash);
-    this.chainKey.set(other.chainKey);
-    this.ephemeral.set(other.ephemeral);
-    this.remoteEphemeral.set(other.remoteEphemeral);
+    this.#bytes.set(other.#bytes);
   }
 }
 
@@ -59,7 +55,7 @@ export interface OpenedInitiation {
 export class Handshake {
   state: HandshakeState = HandshakeState.none;
   readonly remoteStatic: Uint8Array;
-  readonly presharedKey: Uint8Array = new Uint8Array(KEY_BYTES);
+  readonly presharedKey: Uint8Array = secretBytes(KEY_BYTES);
   localIndex = 0;
   remoteIndex = 0;
   #progress: Progress | undefined;
@@ -124,7 +120,7 @@ export class Handshake {
     suite.hash(hash, hash, ephemeralPublic);
 
     // es
-    const key = new Uint8Array(KEY_BYTES);
+    const key = secretBytes(KEY_BYTES);
     if (!mixShared(suite, chainKey, key, progress.ephemeral, this.remoteStatic)) {
       progress.wipe();
       return false;
@@ -168,7 +164,7 @@ export class Handshake {
     if (staticStatic === undefined) return false;
 
     // ss
-    const key = new Uint8Array(KEY_BYTES);
+    const key = secretBytes(KEY_BYTES);
     kdf2(suite, progress.chainKey, key, progress.chainKey, staticStatic);
 
     // {t}
@@ -220,7 +216,7 @@ export class Handshake {
     }
 
     // psk, {}
-    const key = new Uint8Array(KEY_BYTES);
+    const key = secretBytes(KEY_BYTES);
     this.#mixPresharedKey(suite, progress, key);
     const sealed = field(out, responseLayout.empty, TAG_BYTES);
     suite.seal(sealed, key, EMPTY, hash);
@@ -243,7 +239,7 @@ export class Handshake {
     // On a copy: a forged response must not disturb the handshake that waits for the true one.
     const progress = new Progress();
     progress.take(current);
-    const key = new Uint8Array(KEY_BYTES);
+    const key = secretBytes(KEY_BYTES);
     const { hash, chainKey } = progress;
 
     // e
@@ -288,7 +284,7 @@ export class Handshake {
   }
 
   #mixPresharedKey(suite: Suite, progress: Progress, key: Uint8Array): void {
-    const tau = new Uint8Array(HASH_BYTES);
+    const tau = secretBytes(HASH_BYTES);
     kdf3(suite, progress.chainKey, tau, key, progress.chainKey, this.presharedKey);
     suite.hash(progress.hash, progress.hash, tau);
     tau.fill(0);
@@ -307,7 +303,7 @@ export class Handshake {
   #sharedWith(suite: Suite, identity: Identity): Uint8Array | undefined {
     if (this.#staticStatic === undefined || this.#staticStaticFor !== identity) {
       this.forgetIdentity();
-      const shared = new Uint8Array(KEY_BYTES);
+      const shared = secretBytes(KEY_BYTES);
       suite.sharedSecret(shared, identity.secret, this.remoteStatic);
       this.#staticStatic = shared;
       this.#staticStaticFor = identity;
@@ -336,7 +332,7 @@ export function openInitiation(
   suite.hash(hash, hash, progress.remoteEphemeral);
 
   // es
-  const key = new Uint8Array(KEY_BYTES);
+  const key = secretBytes(KEY_BYTES);
   if (!mixShared(suite, chainKey, key, identity.secret, progress.remoteEphemeral)) {
     progress.wipe();
     return undefined;
@@ -367,7 +363,7 @@ function mixShared(
   secret: Uint8Array,
   point: Uint8Array,
 ): boolean {
-  const shared = new Uint8Array(KEY_BYTES);
+  const shared = secretBytes(KEY_BYTES);
   const nonZero = suite.sharedSecret(shared, secret, point);
   if (nonZero) {
     if (key === undefined) kdf1(suite, chainKey, chainKey, shared);

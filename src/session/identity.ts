@@ -2,6 +2,7 @@
  * A device's own static key and what follows from it: public key, mac1 key, and the hash state that every handshake
  * towards it starts from. Recomputed as a whole when the key changes.
  */
+import { secretCopy } from "../bytes/secret-bytes.ts";
 import { HASH_BYTES, KEY_BYTES, type Suite } from "../crypto/suite.ts";
 import { CONSTRUCTION, IDENTIFIER, LABEL_COOKIE, LABEL_MAC1 } from "../wire/constants.ts";
 
@@ -45,7 +46,7 @@ export class Identity {
 
   /** Copies `secret` (32 bytes). */
   constructor(suite: Suite, secret: Uint8Array) {
-    this.secret = secret.slice();
+    this.secret = secretCopy(secret);
     suite.publicKey(this.publicKey, this.secret);
     this.mac1Key = labelKey(suite, "mac1", this.publicKey);
     this.cookieKey = labelKey(suite, "cookie", this.publicKey);

@@ -2,6 +2,7 @@
  * The two transport keys of one session and its counters (whitepaper 5.4.5, 5.4.6). Pure state: sealing and opening
  * go through TransportCipher.
  */
+import { secretBytes } from "../bytes/secret-bytes.ts";
 import { KEY_BYTES } from "../crypto/suite.ts";
 import {
   REJECT_AFTER_MESSAGES_HI,
@@ -12,8 +13,9 @@ import {
 import { ReplayWindow } from "./replay-window.ts";
 
 export class Keypair {
-  readonly sendKey: Uint8Array = new Uint8Array(KEY_BYTES);
-  readonly receiveKey: Uint8Array = new Uint8Array(KEY_BYTES);
+  readonly #keys = secretBytes(2 * KEY_BYTES);
+  readonly sendKey: Uint8Array = this.#keys.subarray(0, KEY_BYTES);
+  readonly receiveKey: Uint8Array = this.#keys.subarray(KEY_BYTES);
   readonly replay: ReplayWindow = new ReplayWindow();
   readonly localIndex: number;
   readonly remoteIndex: number;
@@ -79,8 +81,7 @@ export class Keypair {
   /** Wipes both keys. */
   wipe(): void {
     this.usable = false;
-    this.sendKey.fill(0);
-    this.receiveKey.fill(0);
+    this.#keys.fill(0);
   }
 }
 

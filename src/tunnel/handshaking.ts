@@ -2,6 +2,7 @@
  * Handshake messages, out and in (whitepaper 5.4, 5.3; K send.c, receive.c): when to initiate, which messages to believe,
  * when to demand a cookie, and what a finished handshake sets going.
  */
+import { secretBytes } from "../bytes/secret-bytes.ts";
 import { ENDPOINT_BYTES, slabLayout } from "../bytes/slab.ts";
 import { HandshakeState, openInitiation } from "../session/handshake.ts";
 import type { Identity } from "../session/identity.ts";
@@ -41,7 +42,7 @@ export function initiate(state: TunnelState, peer: Peer, moment: Moment, isRetry
   peer.lastInitiationMs = moment.now;
   const offset = room(state, INITIATION_BYTES);
   const message = state.slab.bytes.subarray(offset, offset + INITIATION_BYTES);
-  const ephemeral = new Uint8Array(32);
+  const ephemeral = secretBytes(32);
   state.entropy(ephemeral);
   const timestamp = new Uint8Array(TIMESTAMP_BYTES);
   writeTai64n(timestamp, moment.wallMs);
@@ -181,7 +182,7 @@ function respond(state: TunnelState, peer: Peer, moment: Moment): void {
   const { suite } = state;
   const offset = room(state, RESPONSE_BYTES);
   const message = state.slab.bytes.subarray(offset, offset + RESPONSE_BYTES);
-  const ephemeral = new Uint8Array(32);
+  const ephemeral = secretBytes(32);
   state.entropy(ephemeral);
   const created = peer.handshake.createResponse(suite, message, state.freshIndex(), ephemeral);
   ephemeral.fill(0);
