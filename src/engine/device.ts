@@ -30,9 +30,15 @@ export class Device {
 
   /**
    * Applies operations in order, each at once. Returns 0, or the -errno of the one that was refused: those before it stay.
+   * Takes the keys in them over, and wipes them. `isComplete` false: more was to follow but is unreadable, so the last peer's
+   * settings do not take effect at once.
    */
-  async apply(operations: readonly SetOperation[]): Promise<number> {
-    const reply = await this.#lane.request(this.#key, { kind: "set", operations });
+  async apply(operations: readonly SetOperation[], isComplete = true): Promise<number> {
+    const answer = this.#lane.request(this.#key, { kind: "set", operations, isComplete });
+    for (const operation of operations) {
+      if (operation.op === "private_key" || operation.op === "preshared_key") operation.key.fill(0);
+    }
+    const reply = await answer;
     if (reply.kind === "done") return reply.status;
     throw new Error(`unexpected answer of the lane: ${reply.kind}`);
   }

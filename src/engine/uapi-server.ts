@@ -4,6 +4,7 @@
  */
 import { chmodSync, lstatSync, mkdirSync, unlinkSync, watch } from "node:fs";
 import { createConnection, createServer, type Server, type Socket } from "node:net";
+import { EIO } from "../uapi/errors.ts";
 import { formatErrno, formatGet } from "../uapi/format.ts";
 import { type Request, RequestReader } from "../uapi/request.ts";
 import type { Device } from "./device.ts";
@@ -131,7 +132,9 @@ export class UapiServer {
         return `status=${JSON.stringify(await this.#device.status())}\n${formatErrno(0)}`;
       case "set": {
         const { operations, error } = request;
-        const status = await this.#device.apply(operations);
+        // After the end of the stream wireguard-go completes the last peer, after a bad line it does not.
+        const isComplete = error === undefined || error.errno === EIO;
+        const status = await this.#device.apply(operations, isComplete);
         if (error !== undefined && status === 0) this.#log("error", error.message);
         return formatErrno(status === 0 ? (error?.errno ?? 0) : status);
       }

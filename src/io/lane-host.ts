@@ -93,7 +93,7 @@ export class LaneHost implements LaneControl {
     if (iface === undefined) return { kind: "done", status: -ENODEV };
     switch (request.kind) {
       case "set":
-        return { kind: "done", status: this.#set(iface, request.operations) };
+        return { kind: "done", status: this.#set(iface, request) };
       case "get":
         return { kind: "snapshot", snapshot: snapshot(iface, this.#scopeName) };
       case "status":
@@ -140,10 +140,10 @@ export class LaneHost implements LaneControl {
     }
   }
 
-  #set(iface: Interface, operations: Extract<LaneRequest, { kind: "set" }>["operations"]): number {
+  #set(iface: Interface, request: Extract<LaneRequest, { kind: "set" }>): number {
     const status = applySet(
       iface.tunnel,
-      operations,
+      request.operations,
       {
         setListenPort: (port) => iface.setListenPort(port),
         setMark: (mark) => iface.setMark(mark),
@@ -151,6 +151,7 @@ export class LaneHost implements LaneControl {
           this.#resolveEndpoint(record, family, address, port, scope),
       },
       this.#lane.moment,
+      request.isComplete,
     );
     iface.flush();
     this.#lane.reschedule(iface);

@@ -16,7 +16,12 @@ export interface LaneData {
 export type LaneRequest =
   /** Takes a TUN descriptor over and serves it. `namespaceFd`: where UDP sockets are opened, -1: here. */
   | { readonly kind: "add"; readonly tunFd: number; readonly namespaceFd: number }
-  | { readonly kind: "set"; readonly operations: readonly SetOperation[] }
+  /** `isComplete` false: a bad line followed these operations. */
+  | {
+      readonly kind: "set";
+      readonly operations: readonly SetOperation[];
+      readonly isComplete: boolean;
+    }
   | { readonly kind: "get" }
   | { readonly kind: "status" }
   /** Wipes keys, closes sockets and the TUN descriptor. */

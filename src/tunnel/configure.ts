@@ -26,19 +26,24 @@ export interface SocketSettings {
 /** errno of an invalid value (asm-generic/errno-base.h EINVAL). */
 const EINVAL = -22;
 
-/** Applies operations in order. Returns 0, or the -errno of the one that was refused. */
+/**
+ * Applies operations in order. Returns 0, or the -errno of the one that was refused. `isComplete` false: a bad line follows
+ * them, so the settings of the last peer are not complete, and it is left as it is (G uapi.go: handlePostConfig is not
+ * reached). What is refused here leaves it so too.
+ */
 export function applySet(
   tunnel: Tunnel,
   operations: readonly SetOperation[],
   sockets: SocketSettings,
   moment: Moment,
+  isComplete = true,
 ): number {
   const cursor = new Cursor(tunnel, moment);
   for (const operation of operations) {
     const status = applyOne(tunnel, cursor, operation, sockets);
     if (status < 0) return status;
   }
-  cursor.finish();
+  if (isComplete) cursor.finish();
   return 0;
 }
 
