@@ -172,9 +172,7 @@ async function apply(lab: Lab, node: WireguardNode, list: readonly Step[]): Prom
     text
       .trim()
       .split("\n")
-      .map((line) =>
-        line.startsWith("AllowedIPs") ? sortList(line.replaceAll(" ", "")) : withoutZone(line),
-      )
+      .map((line) => (line.startsWith("AllowedIPs") ? sortList(line.replaceAll(" ", "")) : line))
       .sort()
       .join("\n");
   return {
@@ -182,9 +180,7 @@ async function apply(lab: Lab, node: WireguardNode, list: readonly Step[]): Prom
     peers: dump
       .slice(1)
       .map((line) =>
-        line
-          .split("\t")
-          .map((field, index) => (index === 3 ? sortList(field) : withoutZone(field))),
+        line.split("\t").map((field, index) => (index === 3 ? sortList(field) : field)),
       )
       .sort((left, right) => (left[0]! < right[0]! ? -1 : 1)),
     configuration: [
@@ -196,17 +192,27 @@ async function apply(lab: Lab, node: WireguardNode, list: readonly Step[]): Prom
   };
 }
 
-/** Where no port was asked for, any may be in use, and on a link that is down perhaps none. */
+/** Where no port was asked for, any may be in use: only whether there is one is compared. */
 function withoutChosenPort(lines: readonly string[], list: readonly Step[]): readonly string[] {
   if (list.some((step) => step.file?.includes("ListenPort"))) return lines;
-  return lines
-    .filter((line) => !line.startsWith("ListenPort"))
-    .map((line) => (/^\d+$/.test(line) ? "PORT" : line));
+  return lines.map((line) => line.replace(/^(ListenPort = )?[1-9]\d*$/, "$1PORT"));
 }
 
-/** wireguard-go 0.0.20220316 does not tell the zone of a link-local endpoint; later ones and the kernel do. */
-function withoutZone(field: string): string {
-  return field.replace(/%\w+\]/, "]");
+/**
+ * What the subject must show for what wireguard-go does. That one takes a port when it starts, the kernel and we when the link
+ * comes up; and in 0.0.20220316 it does not tell the zone of a link-local endpoint, as later ones and the kernel do.
+ */
+function expectedFrom(seen: Seen, isUp: boolean): Seen {
+  if (SUBJECT === REFERENCE) return seen;
+  const withZone = (text: string): string => text.replace("[fe80::1]", "[fe80::1%lo]");
+  const withPort = (text: string): string =>
+    isUp ? text : text.replace(/^PORT$/, "0").replace(/\nListenPort = PORT/, "");
+  return {
+    ...seen,
+    interface: seen.interface.map(withPort),
+    peers: seen.peers.map((fields) => fields.map(withZone)),
+    configuration: seen.configuration.map((text) => withPort(withZone(text))),
+  };
 }
 
 async function startBoth(lab: Lab, isUp: boolean): Promise<WireguardNode[]> {
@@ -228,7 +234,7 @@ for (const isUp of [false, true]) {
     for (const [name, list] of Object.entries(steps)) {
       labTest(name, async (lab) => {
         const [reference, subject] = (await startBoth(lab, isUp)) as [WireguardNode, WireguardNode];
-        const expected = await apply(lab, reference, list);
+        const expected = expectedFrom(await apply(lab, reference, list), isUp);
         const seen = await apply(lab, subject, list);
         expect(seen.outcomes).toEqual(expected.outcomes);
         expect(seen.interface).toEqual(expected.interface);
