@@ -75,6 +75,14 @@ async function received(leaf: WireguardNode, hub: WireguardNode): Promise<number
   return (await leaf.peer(hub.keys.publicKey)).rxBytes;
 }
 
+/**
+ * Where a queue that the stream fills loses other packets too, as was measured: wireguard-go's TUN interface takes no large
+ * packets, so the stream overflows it (thousands of drops per run), and the sockets of the leaf that it reads the stream from.
+ */
+function mayLose(roles: Roles, owner: 0 | 1): boolean {
+  return roles.a !== "wirehaul" || (roles.b !== "wirehaul" && owner === 0);
+}
+
 for (const roles of PAIRS) {
   describe(roles.title, () => {
     labTest("moves back and forth under pings", async (lab) => {
@@ -124,9 +132,10 @@ for (const roles of PAIRS) {
         isOver = true;
       });
       for (let round = 1; !isOver; round++) {
-        await giveTo(star, (round % 2) as 0 | 1);
-        // The stream fills every queue: a single ping may be lost.
-        await pingUntil(star.hub.namespace, SHARED, 5_000);
+        const owner = (round % 2) as 0 | 1;
+        await giveTo(star, owner);
+        if (mayLose(roles, owner)) await pingUntil(star.hub.namespace, SHARED, 5_000);
+        else expect((await ping(star.hub.namespace, SHARED, { count: 1 })).received).toBe(1);
       }
       expect((await result).bitsPerSecond).toBeGreaterThan(5_000_000);
     });
