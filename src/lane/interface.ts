@@ -13,11 +13,6 @@ import { LaneStats } from "./stats.ts";
 
 /** Ours: handshake messages worked off per turn; at some 0.3 ms each, transport waits no longer than this. */
 const HANDSHAKES_PER_TURN = 8;
-/** Ours: receive calls per socket and turn; each takes up to 16 messages of 64 KiB. */
-const RECEIVES_PER_TURN = 4;
-/** Ours: TUN reads per turn; each takes up to 256 KiB. */
-const READS_PER_TURN = 4;
-
 const EPOLLERR = 0x8;
 const EPOLLHUP = 0x10;
 
@@ -148,30 +143,28 @@ export class Interface implements OutboxSink {
     this.#tun.close();
   }
 
+  /** One call, up to 16 messages of 64 KiB: what is left is reported again by the next wait, after everybody else's turn. */
   #receive(isV6: boolean, moment: Moment): void {
-    for (let i = 0; i < RECEIVES_PER_TURN; i++) {
-      const count = this.#udp.receive(isV6);
-      this.stats.receiveCalls++;
-      if (count <= 0) break;
-      this.stats.datagramsReceived += count;
-      this.tunnel.receive(count, moment);
-      this.flush();
-    }
+    const count = this.#udp.receive(isV6);
+    this.stats.receiveCalls++;
+    if (count <= 0) return;
+    this.stats.datagramsReceived += count;
+    this.tunnel.receive(count, moment);
+    this.flush();
   }
 
+  /** One call, up to 256 KiB, for the same reason. */
   #read(events: number, moment: Moment): void {
-    for (let i = 0; i < READS_PER_TURN; i++) {
-      const count = this.#tun.read(this.link.mtu);
-      this.stats.readCalls++;
-      if (count <= 0) {
-        // A deleted interface stays readable and hung up for ever: that is how its end is noticed without netlink.
-        if (count < 0 || (events & (EPOLLERR | EPOLLHUP)) !== 0) this.followLink(moment);
-        break;
-      }
-      this.stats.packetsRead += count;
-      this.tunnel.send(count, moment);
-      this.flush();
+    const count = this.#tun.read(this.link.mtu);
+    this.stats.readCalls++;
+    if (count <= 0) {
+      // A deleted interface stays readable and hung up for ever: that is how its end is noticed without netlink.
+      if (count < 0 || (events & (EPOLLERR | EPOLLHUP)) !== 0) this.followLink(moment);
+      return;
     }
+    this.stats.packetsRead += count;
+    this.tunnel.send(count, moment);
+    this.flush();
   }
 
   /** Failed groups: one more try without the remembered source address (K socket.c send4), else counted. */
