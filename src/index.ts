@@ -76,7 +76,15 @@ export async function createDevice(options: CreateDeviceOptions): Promise<Wiregu
 
 async function apply(device: Device, operations: readonly SetOperation[]): Promise<void> {
   const status = await device.apply(operations);
-  if (status !== 0) throw new Error(`${device.name} refused its settings: ${errnoName(status)}`);
+  if (status === 0) return;
+  const errno = errnoName(status);
+  const port = operations.find((operation) => operation.op === "listen_port");
+  if (errno === "EADDRINUSE" && port !== undefined) {
+    throw new Error(
+      `${device.name} cannot have listenPort ${port.port} (${errno}): choose another one, or 0 for any that is free`,
+    );
+  }
+  throw new Error(`${device.name} refused its settings: ${errno}`);
 }
 
 function operationsOf(configuration: Configuration): SetOperation[] {
@@ -129,7 +137,8 @@ function peerOperations(peer: PeerConfiguration): SetOperation[] {
 
 /** The key's 32 bytes. The error never shows the key. */
 function keyOf(text: string, name: string): Uint8Array {
-  const key = parseBase64Key(text);
+  // Programs in JavaScript may leave it out.
+  const key = typeof text === "string" ? parseBase64Key(text) : undefined;
   if (key === undefined) {
     throw new TypeError(`${name} is not a WireGuard key: 44 characters of base64 for 32 bytes`);
   }

@@ -9,7 +9,7 @@ import type { Server } from "node:net";
 import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { Engine } from "../engine/engine.ts";
-import { createTun, nameProblem } from "../engine/tun.ts";
+import { createTun, givenTunName, nameProblem } from "../engine/tun.ts";
 import { listenUapi, listenUapiFd, UapiServer } from "../engine/uapi-server.ts";
 import { loadNative } from "../io/load-native.ts";
 import { VERSION } from "../version.ts";
@@ -31,6 +31,10 @@ export async function main(args: readonly string[]): Promise<number> {
     process.stdout.write(
       `wirehaul-wg v${VERSION}\n\nUserspace WireGuard daemon for ${process.platform}-${process.arch}, in TypeScript.\n`,
     );
+    return EXIT_OK;
+  }
+  if (args.length === 1 && (args[0] === "--help" || args[0] === "-h")) {
+    process.stdout.write(USAGE);
     return EXIT_OK;
   }
   const parsed = parseArguments(args);
@@ -142,10 +146,29 @@ function tellParent(fd: number, text: string): Promise<void> {
  */
 async function startInBackground(name: string, level: LogLevel): Promise<number> {
   const native = loadNative();
-  const given = descriptor("WG_TUN_FD");
-  const tun = given === undefined ? createTun(native, name, DEFAULT_MTU) : { fd: given, name };
-  const realName = native.tunName(tun.fd);
-  const server = await listenUapi(typeof realName === "string" ? realName : tun.name);
+  const givenTun = descriptor("WG_TUN_FD");
+  const givenUapi = descriptor("WG_UAPI_FD");
+  const tun =
+    givenTun === undefined
+      ? createTun(native, name, DEFAULT_MTU)
+      : { fd: givenTun, name: givenTunName(native, givenTun) };
+  const server =
+    givenUapi === undefined ? await listenUapi(tun.name) : await listenUapiFd(givenUapi);
+  try {
+    return await handOver(tun, server, level);
+  } catch (error) {
+    // Else the listener would keep this process alive, and with it the interface.
+    server.close();
+    throw error;
+  }
+}
+
+/** Starts the process that serves; does not return if that succeeds. */
+async function handOver(
+  tun: { readonly fd: number; readonly name: string },
+  server: Server,
+  level: LogLevel,
+): Promise<number> {
   const uapiFd = listenerFd(server);
   const shown = process.env["LOG_LEVEL"] !== undefined && level !== "silent" ? "inherit" : "ignore";
   const child = spawn(
@@ -172,7 +195,6 @@ async function startInBackground(name: string, level: LogLevel): Promise<number>
     // The child serves the listener now; closing ours would remove the socket file, leaving without closing does not.
     process.exit(EXIT_OK);
   }
-  server.close();
   throw new Error(answer.replace(/^failed: /, ""));
 }
 

@@ -16,6 +16,7 @@ export class Device {
   readonly #key: number;
   readonly #lane: LaneThread;
   readonly #onClose: () => void;
+  #hasEnded = false;
   #resolveEnded: (reason: Error | undefined) => void = () => undefined;
 
   constructor(name: string, key: number, lane: LaneThread, onClose: () => void) {
@@ -34,6 +35,7 @@ export class Device {
    * settings do not take effect at once.
    */
   async apply(operations: readonly SetOperation[], isComplete = true): Promise<number> {
+    if (this.#hasEnded) throw new Error(`the interface ${this.name} is closed`);
     const answer = this.#lane.request(this.#key, { kind: "set", operations, isComplete });
     for (const operation of operations) {
       if (operation.op === "private_key" || operation.op === "preshared_key") operation.key.fill(0);
@@ -45,6 +47,7 @@ export class Device {
 
   /** The whole configuration, the private key too: for the UAPI socket. */
   async snapshot(): Promise<DeviceSnapshot> {
+    if (this.#hasEnded) throw new Error(`the interface ${this.name} is closed`);
     const reply = await this.#lane.request(this.#key, { kind: "get" });
     if (reply.kind === "snapshot") return reply.snapshot;
     throw this.#notServed(reply.kind === "done" ? reply.status : 0);
@@ -52,6 +55,7 @@ export class Device {
 
   /** What is going on, without secrets. */
   async status(): Promise<InterfaceStatus> {
+    if (this.#hasEnded) throw new Error(`the interface ${this.name} is closed`);
     const reply = await this.#lane.request(this.#key, { kind: "status" });
     if (reply.kind === "status") return reply.status;
     throw this.#notServed(reply.kind === "done" ? reply.status : 0);
@@ -59,6 +63,7 @@ export class Device {
 
   /** Wipes keys, closes sockets; an interface that is not persistent goes away. */
   async close(): Promise<void> {
+    if (this.#hasEnded) return;
     await this.#lane.request(this.#key, { kind: "remove" });
     this.#onClose();
     this.end(undefined);
@@ -66,6 +71,7 @@ export class Device {
 
   /** Called by the engine when the interface is gone. */
   end(reason: Error | undefined): void {
+    this.#hasEnded = true;
     this.#resolveEnded(reason);
   }
 

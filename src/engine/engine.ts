@@ -2,12 +2,11 @@
  * The engine: owns lanes and the devices on them. One process serves one interface (`wirehaul-wg`) or many, on the same
  * lanes. No packets here.
  */
-import { errnoName } from "../io/errno.ts";
 import { loadNative } from "../io/load-native.ts";
 import type { Native } from "../io/native.ts";
 import { Device } from "./device.ts";
 import { LaneThread } from "./lane-thread.ts";
-import { createTun } from "./tun.ts";
+import { createTun, givenTunName } from "./tun.ts";
 
 export interface EngineOptions {
   /** OpenSSL (inside the node binary) is fast; noble is the pure TypeScript reference. Default: openssl. */
@@ -55,19 +54,22 @@ export class Engine {
     const tun =
       options.tunFd === undefined
         ? createTun(this.#native, options.name, options.mtu ?? 1420)
-        : { fd: options.tunFd, name: this.#nameOf(options.tunFd) };
+        : { fd: options.tunFd, name: givenTunName(this.#native, options.tunFd) };
     const key = this.#nextKey++;
     const device = new Device(tun.name, key, this.#lane, () => this.#devices.delete(key));
     this.#devices.set(key, device);
-    const reply = await this.#lane.request(key, {
-      kind: "add",
-      tunFd: tun.fd,
-      namespaceFd: options.namespaceFd ?? -1,
-    });
-    if (reply.kind === "failed") {
+    try {
+      const reply = await this.#lane.request(key, {
+        kind: "add",
+        tunFd: tun.fd,
+        namespaceFd: options.namespaceFd ?? -1,
+      });
+      if (reply.kind === "failed") throw new Error(reply.reason);
+    } catch (error) {
+      // Refused, or the lane died before it took the descriptor over.
       this.#devices.delete(key);
       this.#native.fdClose(tun.fd);
-      throw new Error(reply.reason);
+      throw error;
     }
     return device;
   }
@@ -82,11 +84,5 @@ export class Engine {
     const device = this.#devices.get(key);
     this.#devices.delete(key);
     device?.end(reason);
-  }
-
-  #nameOf(fd: number): string {
-    const name = this.#native.tunName(fd);
-    if (typeof name === "string") return name;
-    throw new Error(`descriptor ${fd} is not a TUN interface (${errnoName(name)})`);
   }
 }

@@ -20,6 +20,7 @@ export class LaneThread {
   readonly #exited: Promise<void>;
   #nextId = 1;
   #isStopping = false;
+  #hasEnded = false;
 
   constructor(native: Native, options: Omit<LaneData, "eventFd">, events: LaneThreadEvents) {
     this.#native = native;
@@ -40,6 +41,7 @@ export class LaneThread {
         if (!this.#isStopping) events.died(error);
       });
       this.#worker.once("exit", () => {
+        this.#hasEnded = true;
         this.#fail(new Error("the lane has ended"));
         this.#native.fdClose(this.#eventFd);
         resolve();
@@ -49,6 +51,7 @@ export class LaneThread {
 
   /** Asks the lane about interface `key`; rejects when the lane dies first. */
   request(key: number, request: LaneRequest): Promise<LaneReply> {
+    if (this.#hasEnded) return Promise.reject(new Error("the lane has ended"));
     const id = this.#nextId++;
     const pending = withResolvers<LaneReply>();
     this.#pending.set(id, pending);

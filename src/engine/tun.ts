@@ -10,7 +10,7 @@ export const NAME_BYTES_MAX = 15;
 
 /** Why a name cannot be an interface's, or undefined if it can (net/core/dev.c dev_valid_name). */
 export function nameProblem(name: string): string | undefined {
-  if (name === "") return "the interface name is empty";
+  if (typeof name !== "string" || name === "") return "the interface name is empty";
   const bytes = new TextEncoder().encode(name).length;
   if (bytes > NAME_BYTES_MAX) {
     return `the interface name "${name}" has ${bytes} bytes, Linux allows ${NAME_BYTES_MAX}: use a shorter one`;
@@ -49,6 +49,13 @@ export function createTun(
   return { fd, name: real };
 }
 
+/** The name of the interface behind a descriptor that was given to us. */
+export function givenTunName(native: Native, fd: number): string {
+  const name = native.tunName(fd);
+  if (typeof name === "string") return name;
+  throw new Error(`descriptor ${fd} is not a TUN interface (${errnoName(name)})`);
+}
+
 function explain(name: string, status: number): string {
   const errno = errnoName(status);
   switch (errno) {
@@ -59,6 +66,8 @@ function explain(name: string, status: number): string {
     case "ENXIO":
     case "ENODEV":
       return `there is no /dev/net/tun (${errno}): load the module with "modprobe tun", or give the device to this container`;
+    case "ENOTTY":
+      return `/dev/net/tun is not the TUN device (${errno}): make it with "mknod /dev/net/tun c 10 200"`;
     case "EBUSY":
     case "EEXIST":
       return `the interface ${name} exists already (${errno}): choose another name, or remove it with "ip link del ${name}"`;

@@ -34,7 +34,7 @@ export async function listenUapi(name: string): Promise<Server> {
     }
     unlinkSync(path);
   }
-  const server = createServer();
+  const server = createServer({ allowHalfOpen: true });
   const before = process.umask(0o077);
   try {
     await new Promise<void>((resolve, reject) => {
@@ -50,9 +50,11 @@ export async function listenUapi(name: string): Promise<Server> {
 
 /** Listens on an inherited descriptor (WG_UAPI_FD). */
 export async function listenUapiFd(fd: number): Promise<Server> {
-  const server = createServer();
+  const server = createServer({ allowHalfOpen: true });
   await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
+    server.once("error", (error) =>
+      reject(new Error(`descriptor ${fd} is not a listening UNIX socket (${error.message})`)),
+    );
     server.listen({ fd }, resolve);
   });
   return server;
@@ -114,7 +116,7 @@ export class UapiServer {
     if (socket.destroyed) return;
     try {
       const text = await this.#reply(request);
-      if (text === undefined) socket.end();
+      if (text === undefined) socket.destroySoon();
       else socket.write(text);
     } catch (error) {
       // The lane is gone: there is nobody to answer.
@@ -132,8 +134,9 @@ export class UapiServer {
         return `status=${JSON.stringify(await this.#device.status())}\n${formatErrno(0)}`;
       case "set": {
         const { operations, error } = request;
-        // After the end of the stream wireguard-go completes the last peer, after a bad line it does not.
-        const isComplete = error === undefined || error.errno === EIO;
+        // After the end of the stream wireguard-go completes the last peer, after a bad line of it it does not.
+        const isComplete =
+          error === undefined || error.errno === EIO || error.completesPeer === true;
         const status = await this.#device.apply(operations, isComplete);
         if (error !== undefined && status === 0) this.#log("error", error.message);
         return formatErrno(status === 0 ? (error?.errno ?? 0) : status);

@@ -18,6 +18,8 @@ export interface UapiError {
   /** Negative. */
   readonly errno: number;
   readonly message: string;
+  /** The settings of the peer before it are complete all the same: a bad `public_key` line. */
+  readonly completesPeer?: true;
 }
 
 /** Longest unknown name that is repeated in a message: shorter than a key in any common notation. */

@@ -67,7 +67,9 @@ export class SetParser {
     if (name === "public_key") {
       this.#isAtPeer = true;
       const publicKey = parseHex(value, KEY_BYTES);
-      return publicKey === undefined ? invalid(name) : { op: "peer", publicKey };
+      return publicKey === undefined
+        ? { ...invalid(name), completesPeer: true }
+        : { op: "peer", publicKey };
     }
     return this.#isAtPeer ? parsePeerLine(name, value) : parseDeviceLine(name, value);
   }
