@@ -1,15 +1,27 @@
 /**
  * Configuration requests, good and bad, whose replies and effects must be the same from every implementation: those of
- * wireguard-go are the truth. Each case starts from a device without key, mark and peers, and its connection is half-closed
- * after the last byte. `CASES` names no reply: two implementations are asked and compared.
+ * wireguard-go are the truth. Each case starts from a device with a port, without key, mark and peers, and its connection is
+ * half-closed after the last byte. Two implementations are asked and compared; only what old ones do not know is written down.
  */
+
+/** A reply to a case, and to a get after it. */
+export interface Answers {
+  readonly reply: string;
+  readonly state: string;
+}
+
+/** What the newest wireguard-go answers (recorded from 0.0.20250522), and the first one that does, as in its `--version`. */
+export interface Recorded extends Answers {
+  readonly since: number;
+}
 
 export interface UapiCase {
   readonly name: string;
   /** Sent on one connection; each piece but the first after the reply to the one before. */
   readonly pieces: readonly string[];
-  /** The first wireguard-go that knows what the case asks for, as in its `--version`. */
-  readonly since?: number;
+  readonly recorded?: Recorded;
+  /** Where our answers are meant to be others, and why. */
+  readonly ours?: Answers & { readonly reason: string };
 }
 
 /** wireguard-go 0.0.20250521 can take a prefix away from a peer with `allowed_ip=-`. */
@@ -24,12 +36,35 @@ const SECRET = "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a
 const SELF = "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a";
 const ZERO = "0".repeat(64);
 
-const one = (name: string, text: string, since?: number): UapiCase =>
-  since === undefined ? { name, pieces: [text] } : { name, pieces: [text], since };
+/** Every device has a namespace of its own, so all ports are free. */
+const PORT = 17321;
+/** Makes any device the one that a case starts from. */
+export const RESET: string = `set=1\nprivate_key=${ZERO}\nlisten_port=${PORT}\nfwmark=0\nreplace_peers=true\n\n`;
+
+const one = (name: string, text: string): UapiCase => ({ name, pieces: [text] });
 const set = (name: string, ...lines: string[]): UapiCase =>
   one(name, `set=1\n${lines.map((line) => `${line}\n`).join("")}\n`);
 const onPeer = (name: string, ...lines: string[]): UapiCase =>
   set(name, `public_key=${P1}`, ...lines);
+
+/** Answers to a set that leaves one peer, with `errno` and perhaps an endpoint and an allowed IP. */
+function answers(errno: number, endpoint?: string, allowedIp?: string): Answers {
+  const state = [
+    `listen_port=${PORT}`,
+    `public_key=${P1}`,
+    `preshared_key=${ZERO}`,
+    "protocol_version=1",
+    ...(endpoint === undefined ? [] : [`endpoint=${endpoint}`]),
+    "last_handshake_time_sec=0",
+    "last_handshake_time_nsec=0",
+    "tx_bytes=0",
+    "rx_bytes=0",
+    "persistent_keepalive_interval=0",
+    ...(allowedIp === undefined ? [] : [`allowed_ip=${allowedIp}`]),
+    "errno=0",
+  ];
+  return { reply: `errno=${errno}\n\n`, state: `${state.join("\n")}\n\n` };
+}
 
 const NUMBERS = [
   "",
@@ -207,12 +242,34 @@ export const CASES: readonly UapiCase[] = [
     "/",
     "+10.0.0.0/8",
   ].map((text) => onPeer(`allowed IP ${JSON.stringify(text)}`, `allowed_ip=${text}`)),
-  ...[
-    "endpoint=[fe80::1%lo]:51820",
-    "endpoint=[fe80::1%1]:51820",
-    "allowed_ip=10.0.0.1/08",
-    "allowed_ip=10.0.0.1/+8",
-  ].map((line) => ({ ...onPeer(line, line), since: STRICT })),
+  {
+    ...onPeer("a scope by name", "endpoint=[fe80::1%lo]:51820"),
+    recorded: { since: STRICT, ...answers(0, "[fe80::1%lo]:51820") },
+  },
+  {
+    ...onPeer("a scope by number", "endpoint=[fe80::1%1]:51820"),
+    recorded: { since: STRICT, ...answers(0, "[fe80::1%1]:51820") },
+    ours: {
+      reason: "an endpoint holds the interface's index, and shows its name, as the kernel's does",
+      ...answers(0, "[fe80::1%lo]:51820"),
+    },
+  },
+  {
+    ...onPeer("a scope that is no interface", "endpoint=[fe80::1%nosuch]:51820"),
+    recorded: { since: STRICT, ...answers(0, "[fe80::1%nosuch]:51820") },
+    ours: {
+      reason: "nothing could be sent there, which is told at once: ENODEV",
+      ...answers(-19),
+    },
+  },
+  {
+    ...onPeer("an allowed IP of length 08", "allowed_ip=10.0.0.1/08"),
+    recorded: { since: STRICT, ...answers(-22) },
+  },
+  {
+    ...onPeer("an allowed IP of length +8", "allowed_ip=10.0.0.1/+8"),
+    recorded: { since: STRICT, ...answers(-22) },
+  },
   onPeer(
     "the order of allowed IPs",
     ...["10.0.0.0/16", "fd00::/8", "10.0.0.0/8", "0.0.0.0/0", "10.0.5.0/24", "fd00::1/128"].map(
@@ -240,10 +297,20 @@ export const CASES: readonly UapiCase[] = [
     "allowed_ip=11.0.0.0/8",
   ),
   onPeer("replace_allowed_ips=no", "allowed_ip=10.0.0.0/8", "replace_allowed_ips=no"),
-  ...[
-    ["an allowed IP taken away", ["allowed_ip=10.0.0.0/8", "allowed_ip=-10.7.7.7/8"]],
-    ["an allowed IP that the peer hasn't", ["allowed_ip=10.0.0.0/8", "allowed_ip=-10.0.0.0/9"]],
-    ["a bad allowed IP to take away", ["allowed_ip=10.0.0.0/8", "allowed_ip=--10.0.0.0/8"]],
-    ["nothing to take away", ["allowed_ip=-"]],
-  ].map(([name, lines]) => ({ ...onPeer(name as string, ...(lines as string[])), since: MINUS })),
+  {
+    ...onPeer("an allowed IP taken away", "allowed_ip=10.0.0.0/8", "allowed_ip=-10.7.7.7/8"),
+    recorded: { since: MINUS, ...answers(0) },
+  },
+  {
+    ...onPeer("an allowed IP that it hasn't", "allowed_ip=10.0.0.0/8", "allowed_ip=-10.0.0.0/9"),
+    recorded: { since: MINUS, ...answers(0, undefined, "10.0.0.0/8") },
+  },
+  {
+    ...onPeer("a bad one to take away", "allowed_ip=10.0.0.0/8", "allowed_ip=--10.0.0.0/8"),
+    recorded: { since: MINUS, ...answers(-22, undefined, "10.0.0.0/8") },
+  },
+  {
+    ...onPeer("nothing to take away", "allowed_ip=-"),
+    recorded: { since: MINUS, ...answers(-22) },
+  },
 ];
