@@ -65,6 +65,14 @@ describe("wirehaul-wg tells what it is", () => {
     expect(result.stdout).toMatch(/^wirehaul-wg v\d+\.\d+\.\d+\n/);
   });
 
+  for (const option of ["--help", "-h"]) {
+    labTest(option, async () => {
+      const result = await attempt([...background, option]);
+      expect(result).toMatchObject({ code: 0, stderr: "" });
+      expect(result.stdout).toContain("Usage: wirehaul-wg");
+    });
+  }
+
   for (const args of [[], ["--no-such-option"], ["-f"], ["-f", "-x"], ["wh0", "--version"]]) {
     labTest(`usage for "${args.join(" ")}"`, async (lab) => {
       const namespace = await lab.namespace("n");
@@ -157,22 +165,33 @@ for (const { way, command } of ways) {
       await expectRefusal(namespace, name, result, /no right .* run as root or give CAP_NET_ADMIN/);
     });
 
-    labTest("no /dev/net/tun", async (lab) => {
-      const namespace = await lab.namespace("n");
-      const name = lab.interfaceName("w");
-      const change = "mount -t tmpfs none /dev/net";
-      const result = await namespace.attempt(withMounts(change, [...command, name]));
-      await expectRefusal(namespace, name, result, /no \/dev\/net\/tun .*modprobe tun/);
-    });
-
-    for (const value of ["x", "-1", "1x", "0"]) {
-      labTest(`WG_TUN_FD=${value}`, async (lab) => {
+    for (const [what, change, reason] of [
+      ["no /dev/net/tun", "mount -t tmpfs none /dev/net", /no \/dev\/net\/tun .*modprobe tun/],
+      [
+        "another device in its place",
+        "mount --bind /dev/null /dev/net/tun",
+        /\/dev\/net\/tun .*not the TUN device/,
+      ],
+    ] as const) {
+      labTest(what, async (lab) => {
         const namespace = await lab.namespace("n");
         const name = lab.interfaceName("w");
-        const environment = { WG_TUN_FD: value };
-        const result = await namespace.attempt([...command, name], { environment });
-        await expectRefusal(namespace, name, result, /descriptor|WG_TUN_FD/);
+        const result = await namespace.attempt(withMounts(change, [...command, name]));
+        await expectRefusal(namespace, name, result, reason);
       });
+    }
+
+    for (const variable of ["WG_TUN_FD", "WG_UAPI_FD"]) {
+      for (const value of ["x", "-1", "1x", "0", "999"]) {
+        labTest(`${variable}=${value}`, async (lab) => {
+          const namespace = await lab.namespace("n");
+          const name = lab.interfaceName("w");
+          const result = await namespace.attempt([...command, name], {
+            environment: { [variable]: value },
+          });
+          await expectRefusal(namespace, name, result, /descriptor|WG_(TUN|UAPI)_FD/);
+        });
+      }
     }
   });
 

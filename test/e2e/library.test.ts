@@ -238,6 +238,16 @@ describe("the end", () => {
     await user.expectEnd();
   });
 
+  labTest("closing twice, and calls after it", async (lab) => {
+    const namespace = await lab.namespace("n");
+    const user = await LibraryUser.start(lab, namespace);
+    const name = await user.create("w", { name: lab.name("w") });
+    await user.call("close", "w");
+    await user.call("close", "w");
+    await expect(user.call("status", "w")).rejects.toThrow(name);
+    await user.expectEnd();
+  });
+
   labTest("one interface's end does not disturb another in the same process", async (lab) => {
     const [a, b] = await cabledNamespaces(lab);
     const [near, far] = [await LibraryUser.start(lab, a), await LibraryUser.start(lab, b)];
@@ -293,6 +303,7 @@ describe("wrong arguments", () => {
       /16 bytes, Linux allows 15: use a sh/,
     ],
     ["an empty name", { name: "" }, /interface name is empty/],
+    ["no name", { name: undefined }, /name/],
     ["a name with /", { name: "a/b" }, /"a\/b" cannot be an interface name/],
     [
       "a bad private key",
@@ -300,6 +311,7 @@ describe("wrong arguments", () => {
       /^\w+: privateKey .* 44 characters of base64/,
     ],
     ["a bad public key", { peers: [{ publicKey: "x" }] }, /publicKey .* 44 characters of base64/],
+    ["no public key", { peers: [{}] }, /publicKey .* 44 characters of base64/],
     ["a bad preshared key", peer({ presharedKey: key.slice(1) }), /presharedKey .* 44 characters/],
     [
       "an endpoint by name",
@@ -320,6 +332,7 @@ describe("wrong arguments", () => {
     ["a port", { listenPort: 65_536 }, /listenPort is 65536, .* from 0 to 65535/],
     ["a mark", { fwmark: 0.5 }, /fwmark is 0.5, it must be an integer from 0 to 4294967295/],
     ["an MTU", { mtu: 100_000 }, /MTU .* 100000/],
+    ["a cipher", { crypto: "rot13" }, /crypto .*rot13/],
   ];
 
   labTest("are named, with what would be right, and leave nothing", async (lab) => {
@@ -353,5 +366,23 @@ describe("wrong arguments", () => {
     await user.call("close", "v");
     await user.expectEnd();
     expect(await namespace.hasLink(name)).toBe(true);
+  });
+
+  labTest("a port in use", async (lab) => {
+    const namespace = await lab.namespace("n");
+    const user = await LibraryUser.start(lab, namespace);
+    const name = await user.create("v", { name: lab.name("v"), listenPort: 51820 });
+    await up(namespace, name, "10.77.0.1/24");
+    await until("it is up", async () => {
+      return (await user.call<InterfaceStatus>("status", "v")).isUp;
+    });
+    const second = lab.name("w");
+    await expect(user.create("w", { name: second, listenPort: 51820 })).rejects.toThrow(
+      new RegExp(`${second} .*listenPort 51820.*EADDRINUSE`),
+    );
+    expect(await namespace.hasLink(second)).toBe(false);
+    expect(await user.call("status", "v")).toMatchObject({ isUp: true, listenPort: 51820 });
+    await user.call("close", "v");
+    await user.expectEnd();
   });
 });
