@@ -1,6 +1,5 @@
 /**
- * The transport cipher in TypeScript alone, on @noble/ciphers: the reference for the addon's, and what runs where no
- * addon can be built.
+ * The transport cipher in TypeScript alone, on @noble/ciphers: the reference for the addon's (`WIREHAUL_CRYPTO=noble`).
  *
  * Unlike the addon's it allocates for each packet (noble makes a cipher object per nonce). Keeps no key between calls.
  */

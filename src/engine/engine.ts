@@ -66,9 +66,9 @@ export class Engine {
       });
       if (reply.kind === "failed") throw new Error(reply.reason);
     } catch (error) {
-      // Refused, or the lane died before it took the descriptor over.
       this.#devices.delete(key);
-      this.#native.fdClose(tun.fd);
+      // Refused, or the lane died. Where it had taken the descriptor over, it has closed it, and the number may be another's.
+      if (this.#native.tunName(tun.fd) === tun.name) this.#native.fdClose(tun.fd);
       throw error;
     }
     return device;

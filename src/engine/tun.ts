@@ -39,14 +39,28 @@ export function createTun(
     native.fdClose(fd);
     throw new Error(`the new interface cannot be asked for its name: ${errnoName(real)}`);
   }
-  const link = native.linkOpen(fd);
-  const status = link < 0 ? link : native.linkSetMtu(link, fd, mtu);
-  if (link >= 0) native.fdClose(link);
+  const status = setMtu(native, fd, mtu);
   if (status < 0) {
     native.fdClose(fd);
     throw new Error(`the MTU of ${real} cannot be set to ${mtu}: ${errnoName(status)}`);
   }
   return { fd, name: real };
+}
+
+/** Ours: how often a new interface is followed that others move between namespaces. */
+const MOVES_MAX = 8;
+
+/** 0 or -errno. Whoever waits for the interface may move it at once, also between the two steps. */
+function setMtu(native: Native, fd: number, mtu: number): number {
+  let status = 0;
+  for (let move = 0; move < MOVES_MAX; move++) {
+    const link = native.linkOpen(fd);
+    if (link < 0) return link;
+    status = native.linkSetMtu(link, fd, mtu);
+    native.fdClose(link);
+    if (errnoName(status) !== "ENODEV") break;
+  }
+  return status;
 }
 
 /** The name of the interface behind a descriptor that was given to us. */

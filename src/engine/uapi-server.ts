@@ -21,7 +21,7 @@ const CONNECTIONS_MAX = 64;
 
 /**
  * Listens on the device's socket path. A socket that nobody listens on any more is replaced, a live one refused. The folder
- * is made if it is missing; folder and socket are for root only.
+ * is made if it is missing; the socket is for root only.
  */
 export async function listenUapi(name: string): Promise<Server> {
   const path = socketPath(name);

@@ -41,11 +41,13 @@ export class EpollWaiter implements Waiter {
   wait(timeoutMs: number): number {
     const timeout = timeoutMs === Number.POSITIVE_INFINITY ? -1 : timeoutMs;
     const count = this.#native.epollWait(this.#epollFd, this.#pairs, timeout);
+    // Never for a reason outside of this program, and the loop would turn without a pause.
+    if (count < 0) throw new Error(`epoll cannot be waited for: errno ${-count}`);
     for (let i = 0; i < count; i++) {
       this.ready[i] = this.#pairs[2 * i]!;
       this.events[i] = this.#pairs[2 * i + 1]!;
     }
-    return Math.max(0, count);
+    return count;
   }
 
   close(): void {

@@ -15,12 +15,18 @@ import type { StagingBudget } from "../tunnel/staging.ts";
 import { bootClock } from "./clock.ts";
 import { entropy } from "./entropy.ts";
 import { EpollWaiter } from "./epoll-waiter.ts";
+import { errnoName } from "./errno.ts";
 import type { Native, SlabHandle } from "./native.ts";
 import { peerName } from "./peer-name.ts";
 import { TunDevice } from "./tun-device.ts";
 import { UdpSockets } from "./udp-sockets.ts";
 
 const ENODEV = 19;
+const EINVAL = 22;
+/** linux/if.h IFNAMSIZ less the terminator. */
+const NAME_BYTES_MAX = 15;
+/** Interface indexes are positive int32 (net/core/dev.c). */
+const INDEX_MAX = 0x7fff_ffff;
 
 /** What the host is built from. */
 export interface LaneHostParts {
@@ -129,7 +135,7 @@ export class LaneHost implements LaneControl {
         },
         tun,
         udp,
-        (text) => this.#log(key, "error", text),
+        (text, status) => this.#log(key, "error", `${text}: ${errnoName(status)}`),
       );
       this.#interfaces.set(key, iface);
       this.#lane.add(iface);
@@ -170,10 +176,17 @@ export class LaneHost implements LaneControl {
     view.setUint16(endpointLayout.port, port, true);
     record.set(address, endpointLayout.address);
     if (scope === undefined) return 0;
-    const index = /^[0-9]+$/.test(scope) ? Number(scope) : this.#parts.native.interfaceIndex(scope);
-    if (index < 0) return index;
+    const index = this.#scopeIndex(scope);
+    if (index < 0) return -EINVAL;
     view.setUint32(endpointLayout.scope, index, true);
     return 0;
+  }
+
+  /** A scope is an interface's index or name; negative: there is none. */
+  #scopeIndex(scope: string): number {
+    if (/^[0-9]+$/.test(scope)) return Number(scope) <= INDEX_MAX ? Number(scope) : -EINVAL;
+    if (new TextEncoder().encode(scope).length > NAME_BYTES_MAX) return -EINVAL;
+    return this.#parts.native.interfaceIndex(scope);
   }
 
   readonly #scopeName = (index: number): string | undefined => {

@@ -16,8 +16,8 @@ const HANDSHAKES_PER_TURN = 8;
 const EPOLLERR = 0x8;
 const EPOLLHUP = 0x10;
 
-/** What the lane is told after a turn. */
-export type InterfaceEvent = "none" | "gone";
+/** Told what went wrong, and the -errno of it. */
+export type InterfaceLog = ((text: string, status: number) => void) | undefined;
 
 export class Interface implements OutboxSink {
   readonly tunnel: Tunnel;
@@ -28,18 +28,13 @@ export class Interface implements OutboxSink {
   mark = 0;
   readonly #tun: TunPort;
   readonly #udp: UdpPort;
-  readonly #log: ((text: string) => void) | undefined;
+  readonly #log: InterfaceLog;
   /** Position and key in the lane's deadline heap. */
   heapSlot = -1;
   heapKey: number = Number.POSITIVE_INFINITY;
   isGone = false;
 
-  constructor(
-    ports: Omit<TunnelPorts, "sink">,
-    tun: TunPort,
-    udp: UdpPort,
-    log: ((text: string) => void) | undefined,
-  ) {
+  constructor(ports: Omit<TunnelPorts, "sink">, tun: TunPort, udp: UdpPort, log: InterfaceLog) {
     this.#tun = tun;
     this.#udp = udp;
     this.#log = log;
@@ -64,7 +59,7 @@ export class Interface implements OutboxSink {
     const { state } = this.tunnel;
     if (this.link.isUp && !state.isUp) {
       const status = this.#udp.isOpen ? 0 : this.#udp.open(this.listenPort, this.mark);
-      if (status < 0) this.#log?.(`Unable to open UDP port ${this.listenPort}: errno ${-status}`);
+      if (status < 0) this.#log?.(`Unable to open UDP port ${this.listenPort}`, status);
       this.tunnel.up(moment);
       this.flush();
     } else if (!this.link.isUp && state.isUp) {

@@ -162,6 +162,7 @@ function consumeInitiation(
   const opened = openInitiation(state.suite, identity, message);
   const peer = opened === undefined ? undefined : state.peerByKey(opened.remoteStatic);
   if (opened === undefined || peer === undefined) {
+    opened?.progress.wipe();
     state.drop(Drop.badHandshake, 1);
     return;
   }

@@ -6,7 +6,7 @@
 
 /** K messages.h MAX_STAGED_PACKETS. */
 export const STAGED_MAX = 128;
-/** Ours: bytes of waiting packets over all peers that share a budget; room for 85 full peers of 1,420-byte packets. */
+/** Ours: bytes of waiting packets over all peers that share a budget; room for 92 full peers of 1,420-byte packets. */
 export const STAGED_BYTES_MAX: number = 16 * 1024 * 1024;
 
 /** Bytes in use, shared by the peers of a lane. */

@@ -258,10 +258,18 @@ export const CASES: readonly UapiCase[] = [
     ...onPeer("a scope that is no interface", "endpoint=[fe80::1%nosuch]:51820"),
     recorded: { since: STRICT, ...answers(0, "[fe80::1%nosuch]:51820") },
     ours: {
-      reason: "nothing could be sent there, which is told at once: ENODEV",
-      ...answers(-19),
+      reason: "nothing could be sent there, which is told at once: EINVAL",
+      ...answers(-22),
     },
   },
+  ...["a-name-of-more-than-15-bytes", "99999999999"].map((scope) => ({
+    ...onPeer(`a scope that can be no interface: ${scope}`, `endpoint=[fe80::1%${scope}]:51820`),
+    recorded: { since: STRICT, ...answers(0, `[fe80::1%${scope}]:51820`) },
+    ours: {
+      reason: "nothing could be sent there, which is told at once: EINVAL",
+      ...answers(-22),
+    },
+  })),
   {
     ...onPeer("an allowed IP of length 08", "allowed_ip=10.0.0.1/08"),
     recorded: { since: STRICT, ...answers(-22) },
