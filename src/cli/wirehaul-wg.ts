@@ -1,7 +1,7 @@
 /**
  * `wirehaul-wg [-f/--foreground] INTERFACE-NAME`: one WireGuard interface, in place of wireguard-go: same arguments,
  * environment (WG_TUN_FD, WG_UAPI_FD, WG_PROCESS_FOREGROUND, LOG_LEVEL), UAPI socket and exit codes. In addition
- * WIREHAUL_CRYPTO=openssl|noble, and a start in the background returns only when the interface is ready.
+ * --crypto=openssl|noble (or WIREHAUL_CRYPTO), and a start in the background returns only when the interface is ready.
  */
 import { spawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
@@ -24,7 +24,8 @@ const ENV_READY_FD = "WIREHAUL_READY_FD";
 /** Which descriptor that is in the background process; 3 and 4 are the TUN and the UAPI socket. */
 const READY_FD = 5;
 
-const USAGE = "Usage: wirehaul-wg [-f/--foreground] INTERFACE-NAME\n       wirehaul-wg --version\n";
+const USAGE =
+  "Usage: wirehaul-wg [-f/--foreground] [--crypto=openssl|noble] INTERFACE-NAME\n       wirehaul-wg --version\n";
 
 export async function main(args: readonly string[]): Promise<number> {
   if (args.length === 1 && args[0] === "--version") {
@@ -42,6 +43,8 @@ export async function main(args: readonly string[]): Promise<number> {
     process.stderr.write(USAGE);
     return EXIT_SETUP_FAILED;
   }
+  // The process in the background learns it by the environment, as it does all else.
+  if (parsed.crypto !== undefined) process.env["WIREHAUL_CRYPTO"] = parsed.crypto;
   const level = logLevel(process.env["LOG_LEVEL"]);
   const isForeground = parsed.isForeground || process.env["WG_PROCESS_FOREGROUND"] === "1";
   const readyFd = descriptor(ENV_READY_FD);
@@ -59,14 +62,20 @@ export async function main(args: readonly string[]): Promise<number> {
 interface Arguments {
   readonly name: string;
   readonly isForeground: boolean;
+  readonly crypto: string | undefined;
 }
 
 function parseArguments(args: readonly string[]): Arguments | undefined {
-  const isForeground = args[0] === "-f" || args[0] === "--foreground";
-  const rest = isForeground ? args.slice(1) : args;
-  const name = rest[0];
-  if (rest.length !== 1 || name === undefined || name.startsWith("-")) return undefined;
-  return { name, isForeground };
+  const name = args.at(-1);
+  if (name === undefined || name.startsWith("-")) return undefined;
+  let isForeground = false;
+  let crypto: string | undefined;
+  for (const option of args.slice(0, -1)) {
+    if (option === "-f" || option === "--foreground") isForeground = true;
+    else if (option.startsWith("--crypto=")) crypto = option.slice("--crypto=".length);
+    else return undefined;
+  }
+  return { name, isForeground, crypto };
 }
 
 /** The descriptor in an environment variable; throws if it is no number. */
@@ -82,7 +91,7 @@ function descriptor(variable: string): number | undefined {
 function cryptoBackend(): "openssl" | "noble" {
   const text = process.env["WIREHAUL_CRYPTO"] ?? "openssl";
   if (text === "openssl" || text === "noble") return text;
-  throw new Error(`WIREHAUL_CRYPTO must be openssl or noble, it is "${text}"`);
+  throw new Error(`--crypto or WIREHAUL_CRYPTO must be openssl or noble, it is "${text}"`);
 }
 
 /** Serves the interface until it is deleted, its socket removed, or a signal comes. */
