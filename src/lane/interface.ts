@@ -11,7 +11,7 @@ import { Tunnel } from "../tunnel/tunnel.ts";
 import type { LinkState, TunPort, UdpPort } from "./ports.ts";
 import { LaneStats } from "./stats.ts";
 
-/** Ours: handshake messages worked off per turn; at some 0.3 ms each, transport waits no longer than this. */
+/** Ours: handshake messages worked off in a turn that brought few datagrams. See {@link Interface.handleTime}. */
 const HANDSHAKES_PER_TURN = 8;
 const EPOLLERR = 0x8;
 const EPOLLHUP = 0x10;
@@ -33,6 +33,8 @@ export class Interface implements OutboxSink {
   heapSlot = -1;
   heapKey: number = Number.POSITIVE_INFINITY;
   isGone = false;
+  /** `stats.datagramsReceived` at the end of the last turn. */
+  #settledDatagrams = 0;
 
   constructor(ports: Omit<TunnelPorts, "sink">, tun: TunPort, udp: UdpPort, log: InterfaceLog) {
     this.#tun = tun;
@@ -76,10 +78,19 @@ export class Interface implements OutboxSink {
     else this.#receive(tag === this.#udp.tagV6, moment);
   }
 
-  /** Deadlines and queued handshakes. True if handshakes are left for the next turn. */
+  /**
+   * Deadlines and queued handshakes; the last step of a turn. True if handshakes are left for the next turn.
+   *
+   * In a flood of handshake messages, half of what a turn brought in is worked off at most: the sockets must be emptied
+   * faster than the queue, so that the queue grows and tells of the load, and so that transport messages, which wait in
+   * the same sockets behind the flood, are not lost there.
+   */
   handleTime(moment: Moment): boolean {
     if (this.tunnel.nextDeadline() <= moment.now) this.tunnel.handleDeadline(moment);
-    const more = this.tunnel.handleHandshakes(HANDSHAKES_PER_TURN, moment);
+    const received = this.stats.datagramsReceived - this.#settledDatagrams;
+    this.#settledDatagrams = this.stats.datagramsReceived;
+    const budget = Math.max(HANDSHAKES_PER_TURN, received >>> 1);
+    const more = this.tunnel.handleHandshakes(budget, moment);
     this.flush();
     return more;
   }

@@ -32,7 +32,7 @@ export class Lane {
   readonly #control: LaneControl;
   readonly #byTag: (Interface | undefined)[] = [];
   readonly #deadlines = new DeadlineHeap<Interface>();
-  /** Interfaces with handshakes left over from the last turn. */
+  /** Interfaces that were ready in this turn, and those with handshakes left over from the last. */
   readonly #busy = new Set<Interface>();
   #isStopped = false;
 
@@ -81,10 +81,11 @@ export class Lane {
         continue;
       }
       const iface = this.#byTag[tag];
-      if (iface === undefined) continue;
+      if (iface === undefined || iface.isGone) continue;
       iface.handleReady(tag, this.#waiter.events[i]!, this.moment);
-      this.#settle(iface);
+      this.#busy.add(iface);
     }
+    // Once per turn and interface, however many of its descriptors were ready: else handshakes crowd out transport.
     for (const iface of this.#busy) this.#settle(iface);
     for (;;) {
       const due = this.#deadlines.first;

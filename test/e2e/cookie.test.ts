@@ -4,9 +4,9 @@ import { describe, expect } from "vitest";
 import type { Background } from "../../src/cli/demo/command.ts";
 import { addressLine } from "../../src/cli/demo/lab.ts";
 import { pingUntil } from "../../src/cli/demo/measure.ts";
-import { LISTEN_PORT, makePair, type Pair } from "../../src/cli/demo/pair.ts";
+import { endpointOf, innerOf, LISTEN_PORT, makePair, type Pair } from "../../src/cli/demo/pair.ts";
 import { labTest } from "./harness/lab-test.ts";
-import { PAIRS } from "./harness/subject.ts";
+import { PAIRS, REFERENCE, SUBJECT } from "./harness/subject.ts";
 
 const FLOOD = fileURLToPath(new URL("./harness/flood.mjs", import.meta.url));
 const BURST = 1500;
@@ -35,6 +35,16 @@ async function startFlood(pair: Pair, carrier: "v4" | "v6", burst: number): Prom
   return flood;
 }
 
+/** Makes A forget its session with B: what it says next is an initiation without a cookie. */
+async function forgetPeer({ a, b }: Pair, carrier: "v4" | "v6"): Promise<void> {
+  const { publicKey } = b.node.keys;
+  await a.node.set(["peer", publicKey, "remove"]);
+  await a.node.set([
+    ...["peer", publicKey, "allowed-ips", innerOf(b).join(",")],
+    ...["endpoint", endpointOf(b, carrier)],
+  ]);
+}
+
 async function stopFlood(flood: Background): Promise<FloodCount> {
   expect(flood.isRunning).toBe(true);
   const { stdout } = await flood.stop();
@@ -48,12 +58,18 @@ for (const { a, b, title } of PAIRS) {
         `a handshake completes during a flood over IP${carrier}`,
         async (lab) => {
           const pair = await makePair(lab, { a, b, carrier });
+          await pingUntil(pair.a.namespace, pair.b.inner4);
           const flood = await startFlood(pair, carrier, BURST);
+          await flood.waitFor("cookie");
+          await forgetPeer(pair, carrier);
           await pingUntil(pair.a.namespace, pair.b.inner4, 75_000);
           const peer = await pair.b.node.peer(pair.a.node.keys.publicKey);
           expect(peer.latestHandshake).toBeGreaterThan(0);
           const count = await stopFlood(flood);
           expect(count.cookies).toBeGreaterThan(0);
+          if (a === SUBJECT && b === SUBJECT && SUBJECT !== REFERENCE) {
+            expect(pair.a.node.program.output).toContain("Received cookie reply");
+          }
           // Nothing else is ever sent to those who do not know a peer's key.
           expect(count.others).toBe(0);
         },

@@ -1,7 +1,7 @@
 /**
  * Sends handshake initiations with a valid mac1 and random contents in bursts, and counts what comes back. Plain JavaScript, since it
  * runs as a program of its own inside a namespace: node flood.mjs ADDRESS PORT PUBLIC_KEY SOURCE BURST
- * Prints "flooding" after the first burst; at SIGTERM one line of JSON: {"sent":N,"cookies":N,"others":N}.
+ * Prints "flooding" after the first burst, "cookie" when the first cookie reply comes; at SIGTERM one line of JSON: {"sent":N,"cookies":N,"others":N}.
  */
 import { randomBytes } from "node:crypto";
 import { createSocket } from "node:dgram";
@@ -32,8 +32,9 @@ const packets = Array.from({ length: VARIANTS }, initiation);
 const count = { sent: 0, cookies: 0, others: 0 };
 const socket = createSocket(address.includes(":") ? "udp6" : "udp4");
 socket.on("message", (message) => {
-  if (message[0] === COOKIE_REPLY) count.cookies++;
-  else count.others++;
+  if (message[0] === COOKIE_REPLY) {
+    if (count.cookies++ === 0) process.stdout.write("cookie\n");
+  } else count.others++;
 });
 socket.bind(0, source, () => {
   socket.setSendBufferSize(4 << 20);
