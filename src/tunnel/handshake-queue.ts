@@ -7,6 +7,10 @@ import { INITIATION_BYTES } from "../wire/layout.ts";
 
 /** G queueconstants_default.go QueueHandshakeSize. */
 export const HANDSHAKE_QUEUE_MAX = 1024;
+/**
+ * Ours: the last quarter is kept for messages that a flood from forged addresses can't contain: see {@link HandshakeQueue.push}.
+ */
+export const PLAIN_MAX: number = (HANDSHAKE_QUEUE_MAX / 4) * 3;
 /** K receive.c: load begins when an eighth of the queue is used. */
 export const UNDER_LOAD_COUNT: number = HANDSHAKE_QUEUE_MAX / 8;
 /** K receive.c: and lasts a second after the last such moment. */
@@ -26,15 +30,19 @@ export class HandshakeQueue {
     return this.#count;
   }
 
-  /** Copies a message (at most 148 bytes) and its endpoint record in. False: full. */
+  /**
+   * Copies a message (at most 148 bytes) and its endpoint record in. False: full. `isPreferred`: it bears a mac2, or
+   * answers a message of ours.
+   */
   push(
     bytes: Uint8Array,
     offset: number,
     length: number,
     endpoints: Uint8Array,
     endpointOffset: number,
+    isPreferred: boolean,
   ): boolean {
-    if (this.#count === HANDSHAKE_QUEUE_MAX) return false;
+    if (this.#count >= (isPreferred ? HANDSHAKE_QUEUE_MAX : PLAIN_MAX)) return false;
     this.#ring ??= new Uint8Array(HANDSHAKE_QUEUE_MAX * ENTRY_BYTES);
     const slot = (this.#head + this.#count) % HANDSHAKE_QUEUE_MAX;
     const at = slot * ENTRY_BYTES;

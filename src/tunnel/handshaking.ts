@@ -19,6 +19,7 @@ import {
   cookieReplyLayout,
   INITIATION_BYTES,
   initiationLayout,
+  MAC_BYTES,
   RESPONSE_BYTES,
   responseLayout,
   TIMESTAMP_BYTES,
@@ -278,16 +279,32 @@ function wordAt(message: Uint8Array, offset: number): number {
   );
 }
 
-/** Queues a handshake message received as part of message `from` of the slab. */
+/** Queues a handshake message of `type` received as part of message `from` of the slab. */
 export function queueHandshake(
   state: TunnelState,
+  type: number,
   offset: number,
   length: number,
   from: number,
 ): void {
   const endpointAt = slabLayout.messageEndpoint.offset + from * ENDPOINT_BYTES;
   const { bytes } = state.slab;
-  if (!state.queue.push(bytes, offset, length, bytes, endpointAt)) {
+  const isPreferred =
+    type === TYPE_INITIATION ? hasMac(bytes, offset + length) : answersUs(state, type, offset);
+  if (!state.queue.push(bytes, offset, length, bytes, endpointAt, isPreferred)) {
     state.drop(Drop.handshakeQueueFull, 1);
   }
+}
+
+/** True if the 16 bytes before `end` are not all zero. */
+function hasMac(bytes: Uint8Array, end: number): boolean {
+  for (let at = end - MAC_BYTES; at < end; at++) if (bytes[at] !== 0) return true;
+  return false;
+}
+
+/** True if a response or cookie reply names an index that is in use: guessing one takes 2^32 tries. */
+function answersUs(state: TunnelState, type: number, offset: number): boolean {
+  const at = type === TYPE_RESPONSE ? responseLayout.receiver : cookieReplyLayout.receiver;
+  const index = state.slab.view.getUint32(offset + at, true);
+  return state.handshakes.get(index) !== undefined || state.keypairs.get(index) !== undefined;
 }

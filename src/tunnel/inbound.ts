@@ -87,7 +87,7 @@ function receiveHandshake(state: TunnelState, index: number, type: number): void
   else if (length !== wanted) state.drop(Drop.badSize, 1);
   else {
     const { slab } = state;
-    queueHandshake(state, slab.receivedOffset[index]!, length, slab.receivedMessage[index]!);
+    queueHandshake(state, type, slab.receivedOffset[index]!, length, slab.receivedMessage[index]!);
   }
 }
 

@@ -264,7 +264,7 @@ describe("a session between two tunnels, in virtual time", () => {
     const flood = Array.from({ length: 16 }, () => ({ ...initiation, bytes: forged }));
     for (let i = 0; i < 9; i++) {
       flood.forEach((datagram) => {
-        pair.b.tunnel.state.queue.push(datagram.bytes, 0, 148, new Uint8Array(48), 0);
+        pair.b.tunnel.state.queue.push(datagram.bytes, 0, 148, new Uint8Array(48), 0, false);
       });
     }
     pair.b.receive(initiation);
@@ -277,7 +277,7 @@ describe("a session between two tunnels, in virtual time", () => {
     pair.clock.now += 5_400;
     pair.clock.wallMs += 5_400;
     for (let i = 0; i < 140; i++) {
-      pair.b.tunnel.state.queue.push(forged, 0, 148, new Uint8Array(48), 0);
+      pair.b.tunnel.state.queue.push(forged, 0, 148, new Uint8Array(48), 0, false);
     }
     pair.a.settle();
     const second = Pair.take(pair.a);
