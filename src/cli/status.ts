@@ -84,8 +84,10 @@ function describe(device: InterfaceStatus): string {
     `  in:  ${lane.datagramsReceived} datagrams in ${lane.receiveCalls} reads, ${lane.packetsWritten} packets in ${lane.writeCalls} writes`,
     `  out: ${lane.packetsRead} packets in ${lane.readCalls} reads, ${lane.datagramsSent} datagrams in ${lane.groupsSent} groups, ${lane.sendCalls} sends`,
     `  handshake queue: ${device.handshakeQueue}${device.isUnderLoad ? ", under load" : ""}`,
-    `  drops: ${list(Object.entries(device.drops).map(([name, count]) => `${name} ${count}`))}`,
+    `  drops: ${list(counts(device.drops))}`,
   ];
+  const laneDrops = counts(device.laneDrops);
+  if (laneDrops.length > 0) lines.push(`  drops of its lane: ${list(laneDrops)}`);
   for (const peer of device.peers) lines.push("", ...describePeer(peer));
   return `${lines.join("\n")}\n`;
 }
@@ -105,6 +107,10 @@ function describePeer(peer: PeerStatus): string[] {
     lines.push(`  send errors: ${peer.sendErrors}, the last with errno ${-peer.lastSendError}`);
   }
   return lines;
+}
+
+function counts(drops: Readonly<Record<string, number>>): string[] {
+  return Object.entries(drops).map(([name, count]) => `${name} ${count}`);
 }
 
 function list(items: readonly string[]): string {

@@ -16,7 +16,7 @@ import { bootClock } from "./clock.ts";
 import { entropy } from "./entropy.ts";
 import { EpollWaiter } from "./epoll-waiter.ts";
 import { errnoName } from "./errno.ts";
-import type { Native, SlabHandle } from "./native.ts";
+import { counterNames, type Native, type SlabHandle } from "./native.ts";
 import { peerName } from "./peer-name.ts";
 import { TunDevice } from "./tun-device.ts";
 import { UdpSockets } from "./udp-sockets.ts";
@@ -105,7 +105,7 @@ export class LaneHost implements LaneControl {
       case "status":
         return {
           kind: "status",
-          status: interfaceStatus(iface, this.#scopeName, this.#lane.moment.now),
+          status: interfaceStatus(iface, this.#scopeName, this.#lane.moment.now, this.#laneDrops()),
         };
       case "remove":
         this.#lane.remove(iface);
@@ -180,6 +180,18 @@ export class LaneHost implements LaneControl {
     if (index < 0) return -EINVAL;
     view.setUint32(endpointLayout.scope, index, true);
     return 0;
+  }
+
+  #laneDrops(): Record<string, number> {
+    const counts = new Int32Array(counterNames.length);
+    this.#parts.native.slabCounters(this.#handle, counts);
+    const drops: Record<string, number> = {};
+    counterNames.forEach((name, index) => {
+      // The addon's counters are 32-bit words that wrap: read as unsigned.
+      const count = counts[index]! >>> 0;
+      if (count > 0) drops[name] = count;
+    });
+    return drops;
   }
 
   /** A scope is an interface's index or name; negative: there is none. */

@@ -52,6 +52,8 @@ export interface InterfaceStatus {
   /** Reasons with a count above zero. */
   readonly drops: Readonly<Record<string, number>>;
   readonly lane: Readonly<LaneStats>;
+  /** What the addon dropped before it came to an interface; of the lane as a whole, names with a count above zero. */
+  readonly laneDrops: Readonly<Record<string, number>>;
   readonly peers: readonly PeerStatus[];
 }
 
@@ -85,6 +87,7 @@ export function interfaceStatus(
   iface: Interface,
   scopeName: ScopeName,
   now: number,
+  laneDrops: Readonly<Record<string, number>>,
 ): InterfaceStatus {
   const { state } = iface.tunnel;
   const drops: Record<string, number> = {};
@@ -104,6 +107,7 @@ export function interfaceStatus(
     isUnderLoad: state.queue.isUnderLoad(now),
     drops,
     lane: { ...iface.stats },
+    laneDrops,
     peers: Array.from(state.allPeers(), (peer) => peerStatus(peer, scopeName)),
   };
 }

@@ -47,6 +47,7 @@ describe("what it tells", () => {
       const [near, far] = [await statusOf(pair.a.node.name), await statusOf(pair.b.node.name)];
       expect(near).toMatchObject({ isUp: true, mtu: 1420, crypto: "openssl", handshakeQueue: 0 });
       expect(near.isUnderLoad).toBe(false);
+      expect(near.laneDrops).toEqual({});
       expect(far.listenPort).toBe(LISTEN_PORT);
       expect(near.peers).toHaveLength(1);
       const family = carrier === "v4" ? "IPv4" : "IPv6";
