@@ -9,7 +9,7 @@
  * These functions allocate and are for configuration and display; nothing here is for the packet path. Scopes (zones)
  * stay text: finding the interface is not a matter of this layer.
  */
-import { loadBe16 } from "../bytes/le.ts";
+import { loadBe16 } from "../bytes/integer.ts";
 
 /** AF_INET or AF_INET6 on Linux. */
 export type Family = 2 | 10;

@@ -5,7 +5,7 @@
  *
  * It only composes; how often such an answer is worth its while is the caller's rule.
  */
-import { loadBe16, storeBe16 } from "../bytes/le.ts";
+import { loadBe16, storeBe16 } from "../bytes/integer.ts";
 import {
   IPV4_DESTINATION,
   IPV4_HEADER_BYTES,

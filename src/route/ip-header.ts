@@ -5,7 +5,7 @@
  * A packet is bytes[offset, offset+available). Nothing here allocates or throws. Options, extension headers and header
  * checksums are not checked: that is the receiving host's business.
  */
-import { loadBe16, storeBe16 } from "../bytes/le.ts";
+import { loadBe16, storeBe16 } from "../bytes/integer.ts";
 
 /** IPv4 header without options, and the fixed IPv6 header, in bytes. */
 export const IPV4_HEADER_BYTES = 20;

@@ -4,19 +4,9 @@
  */
 import { ENDPOINT_BYTES, endpointLayout } from "../bytes/slab.ts";
 
-const REMOTE_BYTES = endpointLayout.source;
-
 /** True if the record at `offset` of `bytes` equals `endpoint` (48 bytes), the local part included. */
 export function isSameEndpoint(endpoint: Uint8Array, bytes: Uint8Array, offset: number): boolean {
   for (let i = 0; i < ENDPOINT_BYTES; i++) {
-    if (endpoint[i]! !== bytes[offset + i]!) return false;
-  }
-  return true;
-}
-
-/** True if the remote address and port are the same, whatever the local part. */
-export function isSameRemote(endpoint: Uint8Array, bytes: Uint8Array, offset: number): boolean {
-  for (let i = 0; i < REMOTE_BYTES; i++) {
     if (endpoint[i]! !== bytes[offset + i]!) return false;
   }
   return true;

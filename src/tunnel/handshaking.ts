@@ -2,6 +2,7 @@
  * Handshake messages, out and in (whitepaper 5.4, 5.3; K send.c, receive.c): when to initiate, which messages to believe,
  * when to demand a cookie, and what a finished handshake sets going.
  */
+import { loadLe32 } from "../bytes/integer.ts";
 import { secretBytes } from "../bytes/secret-bytes.ts";
 import { ENDPOINT_BYTES, slabLayout } from "../bytes/slab.ts";
 import { HandshakeState, openInitiation } from "../session/handshake.ts";
@@ -134,7 +135,7 @@ function demandCookie(
   moment: Moment,
 ): void {
   const senderAt = message[0] === TYPE_INITIATION ? initiationLayout.sender : responseLayout.sender;
-  const sender = wordAt(message, senderAt);
+  const sender = loadLe32(message, senderAt);
   const offset = room(state, COOKIE_REPLY_BYTES);
   const reply = state.slab.bytes.subarray(offset, offset + COOKIE_REPLY_BYTES);
   state.checker.reply(reply, identity, message, sender, endpoint, moment.now, state.entropy);
@@ -142,7 +143,7 @@ function demandCookie(
 }
 
 function consumeCookieReply(state: TunnelState, message: Uint8Array, moment: Moment): void {
-  const index = wordAt(message, cookieReplyLayout.receiver);
+  const index = loadLe32(message, cookieReplyLayout.receiver);
   // The message that it answers was an initiation (a handshake's index) or a response (already a keypair's).
   const keypair = state.keypairs.get(index);
   const peer =
@@ -213,7 +214,7 @@ function consumeResponse(
   endpoint: Uint8Array,
   moment: Moment,
 ): void {
-  const peer = state.handshakes.get(wordAt(message, responseLayout.receiver));
+  const peer = state.handshakes.get(loadLe32(message, responseLayout.receiver));
   if (
     peer === undefined ||
     peer.handshake.state !== HandshakeState.initiationCreated ||
@@ -267,16 +268,6 @@ function transmit(
 function room(state: TunnelState, length: number): number {
   if (!state.outbox.hasRoom(length)) state.outbox.flushDatagrams();
   return state.outbox.compose(length);
-}
-
-function wordAt(message: Uint8Array, offset: number): number {
-  return (
-    (message[offset]! |
-      (message[offset + 1]! << 8) |
-      (message[offset + 2]! << 16) |
-      (message[offset + 3]! << 24)) >>>
-    0
-  );
 }
 
 /** Queues a handshake message of `type` received as part of message `from` of the slab. */
