@@ -26,13 +26,23 @@ uint16_t checksum_fold(uint64_t sum);
 /* Sum of the pseudo-header (RFC 793 3.1, RFC 8200 8.1): addresses (8 or 32 bytes), protocol, transport length. */
 uint64_t checksum_pseudo(const uint8_t *addresses, size_t bytes, uint8_t protocol, size_t length);
 
-/* Writes the folded sum (`invert`: its complement) as it must stand in a packet. */
-static inline void checksum_store(uint8_t *field, uint64_t sum, int invert) {
+/* Writes the checksum of an IPv4 header (RFC 791 3.1): the complement of the sum; zero is a value like any other. */
+static inline void checksum_store_header(uint8_t *field, uint64_t sum) {
+  uint16_t folded = (uint16_t)~checksum_fold(sum);
+  memcpy(field, &folded, 2);
+}
+
+/* Writes a transport checksum: zero means "none" to UDP (RFC 768), so its other form in ones' complement is written, as
+ * Linux does for every transport (net/core/dev.c skb_checksum_help, CSUM_MANGLED_0). */
+static inline void checksum_store_transport(uint8_t *field, uint64_t sum) {
+  uint16_t folded = (uint16_t)~checksum_fold(sum);
+  if (folded == 0) folded = 0xffff;
+  memcpy(field, &folded, 2);
+}
+
+/* Writes the sum of the pseudo-header, not inverted: who segments the packet completes it (VIRTIO_NET_HDR_F_NEEDS_CSUM). */
+static inline void checksum_store_partial(uint8_t *field, uint64_t sum) {
   uint16_t folded = checksum_fold(sum);
-  if (invert) {
-    folded = (uint16_t)~folded;
-    if (folded == 0) folded = 0xffff; /* the same number in ones' complement, and to UDP not "no checksum" */
-  }
   memcpy(field, &folded, 2);
 }
 

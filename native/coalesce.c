@@ -169,10 +169,10 @@ void coalesce_header(const struct group *g, uint8_t *first, struct vnet *out) {
   } else {
     put16(first + 2, g->total);
     put16(first + 10, 0);
-    checksum_store(first + 10, checksum_add(0, first, g->start), 1);
+    checksum_store_header(first + 10, checksum_add(0, first, g->start));
   }
   if (g->tcp) transport[13] = g->flags;
   else put16(transport + 4, bytes);
-  checksum_store(transport + out->csum_offset,
-                 checksum_pseudo(first + (g->v6 ? 8 : 12), g->v6 ? 32 : 8, protocol, bytes), 0);
+  checksum_store_partial(transport + out->csum_offset,
+                         checksum_pseudo(first + (g->v6 ? 8 : 12), g->v6 ? 32 : 8, protocol, bytes));
 }

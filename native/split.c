@@ -14,7 +14,7 @@ static size_t padded(size_t length, size_t mtu) {
 static bool complete_checksum(const struct vnet *header, uint8_t *packet, size_t length) {
   size_t start = header->csum_start, field = start + header->csum_offset;
   if (start >= length || field + 2 > length) return false;
-  checksum_store(packet + field, checksum_add(0, packet + start, length - start), 1);
+  checksum_store_transport(packet + field, checksum_add(0, packet + start, length - start));
   return true;
 }
 
@@ -68,7 +68,7 @@ static void patch(uint8_t *piece, const struct shape *shape, size_t length, uint
     put16(piece + 2, length);
     put16(piece + 4, (size_t)get16(piece + 4) + index);
     put16(piece + 10, 0);
-    checksum_store(piece + 10, checksum_add(0, piece, shape->start), 1);
+    checksum_store_header(piece + 10, checksum_add(0, piece, shape->start));
   }
   uint8_t *field = transport + (shape->tcp ? TCP_CHECKSUM_AT : UDP_CHECKSUM_AT);
   if (shape->tcp) {
@@ -81,7 +81,7 @@ static void patch(uint8_t *piece, const struct shape *shape, size_t length, uint
   put16(field, 0);
   uint64_t sum = checksum_pseudo(piece + (shape->v6 ? 8 : 12), shape->v6 ? 32 : 8,
                                  shape->tcp ? PROTOCOL_TCP : PROTOCOL_UDP, bytes);
-  checksum_store(field, checksum_add(sum, transport, bytes), 1);
+  checksum_store_transport(field, checksum_add(sum, transport, bytes));
 }
 
 bool split(const struct vnet *header, uint8_t *area, size_t room, size_t length, size_t mtu, uint32_t most,

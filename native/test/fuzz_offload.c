@@ -144,7 +144,7 @@ static size_t make_packet(uint8_t *p, bool v6, bool tcp, uint32_t flow, uint32_t
     p[8] = 64;
     p[9] = protocol;
     p[19] = (uint8_t)flow;
-    checksum_store(p + 10, checksum_add(0, p, 20), 1);
+    checksum_store_header(p + 10, checksum_add(0, p, 20));
   }
   if (tcp) {
     put32(t + 4, sequence);
@@ -153,9 +153,8 @@ static size_t make_packet(uint8_t *p, bool v6, bool tcp, uint32_t flow, uint32_t
   } else {
     put16(t + 4, length - start);
   }
-  checksum_store(t + (tcp ? TCP_CHECKSUM_AT : UDP_CHECKSUM_AT),
-                 checksum_add(checksum_pseudo(p + (v6 ? 8 : 12), v6 ? 32 : 8, protocol, length - start), t,
-                              length - start), 1);
+  uint64_t pseudo = checksum_pseudo(p + (v6 ? 8 : 12), v6 ? 32 : 8, protocol, length - start);
+  checksum_store_transport(t + (tcp ? TCP_CHECKSUM_AT : UDP_CHECKSUM_AT), checksum_add(pseudo, t, length - start));
   return length;
 }
 
