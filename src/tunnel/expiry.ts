@@ -9,7 +9,7 @@ import {
 } from "../wire/constants.ts";
 import { Drop } from "./drop.ts";
 import { clearSource } from "./endpoint.ts";
-import { initiate } from "./handshaking.ts";
+import { initiate } from "./initiating.ts";
 import { sendKeepalive } from "./outbound.ts";
 import type { Peer } from "./peer.ts";
 import { clearSessions } from "./sessions.ts";

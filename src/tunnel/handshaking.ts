@@ -1,16 +1,14 @@
 /**
- * Handshake messages, out and in (whitepaper 5.4, 5.3; K send.c, receive.c): when to initiate, which messages to believe,
- * when to demand a cookie, and what a finished handshake sets going.
+ * Handshake messages received (whitepaper 5.4, 5.3; K receive.c): which to believe, when to demand a cookie, how to answer,
+ * and what a finished handshake sets going. Initiations of our own are `initiating.ts`.
  */
 import { loadLe32 } from "../bytes/integer.ts";
 import { secretBytes } from "../bytes/secret-bytes.ts";
 import { ENDPOINT_BYTES, slabLayout } from "../bytes/slab.ts";
 import { HandshakeState, openInitiation } from "../session/handshake.ts";
 import type { Identity } from "../session/identity.ts";
-import { writeTai64n } from "../session/tai64n.ts";
 import {
   HANDSHAKE_TOS,
-  REKEY_TIMEOUT,
   TYPE_COOKIE_REPLY,
   TYPE_INITIATION,
   TYPE_RESPONSE,
@@ -23,54 +21,14 @@ import {
   MAC_BYTES,
   RESPONSE_BYTES,
   responseLayout,
-  TIMESTAMP_BYTES,
 } from "../wire/layout.ts";
 import { Drop } from "./drop.ts";
-import { copyEndpoint, hasEndpoint } from "./endpoint.ts";
+import { copyEndpoint } from "./endpoint.ts";
+import { room, transmit } from "./initiating.ts";
 import { sendKeepalive } from "./outbound.ts";
 import type { Peer } from "./peer.ts";
-import { clearHandshake, completeHandshake, installKeypair } from "./sessions.ts";
+import { completeHandshake, installKeypair } from "./sessions.ts";
 import type { Moment, TunnelState } from "./state.ts";
-
-/**
- * Sends an initiation, unless one was sent within REKEY_TIMEOUT. `isRetry` goes on with the attempt at hand; else it
- * is a fresh need with all its retries before it.
- */
-export function initiate(state: TunnelState, peer: Peer, moment: Moment, isRetry: boolean): void {
-  if (!isRetry) peer.timers.attempts = 0;
-  if (moment.now - peer.lastInitiationMs < REKEY_TIMEOUT) return;
-  const { identity, suite } = state;
-  if (identity === undefined || !state.isUp || !hasEndpoint(peer.endpoint)) return;
-  peer.lastInitiationMs = moment.now;
-  const offset = room(state, INITIATION_BYTES);
-  const message = state.slab.bytes.subarray(offset, offset + INITIATION_BYTES);
-  const ephemeral = secretBytes(32);
-  state.entropy(ephemeral);
-  const timestamp = new Uint8Array(TIMESTAMP_BYTES);
-  writeTai64n(timestamp, moment.wallMs);
-  clearHandshake(state, peer);
-  const index = state.freshIndex();
-  const created = peer.handshake.createInitiation(
-    suite,
-    identity,
-    message,
-    index,
-    ephemeral,
-    timestamp,
-  );
-  ephemeral.fill(0);
-  if (!created) {
-    state.log?.(peer, "No handshake is possible: the peer's public key is of low order");
-    return;
-  }
-  state.handshakes.set(index, peer);
-  peer.jar.addMacs(suite, message, peer.mac1Key(suite), moment.now);
-  peer.initiations++;
-  state.log?.(peer, "Sending handshake initiation");
-  transmit(state, peer, offset, INITIATION_BYTES, moment);
-  peer.timers.initiated(moment.now, state.jitter());
-  state.schedule(peer);
-}
 
 /** Ours: of the messages of one turn, so many may cost a Diffie-Hellman: some 0.3 ms each, for which transport waits. */
 const ADMITTED_PER_TURN = 8;
@@ -248,26 +206,6 @@ function heardFrom(
   peer.timers.authenticatedReceived();
   peer.timers.authenticatedTraversed(moment.now);
   state.schedule(peer);
-}
-
-function transmit(
-  state: TunnelState,
-  peer: Peer,
-  offset: number,
-  length: number,
-  moment: Moment,
-): void {
-  peer.timers.authenticatedTraversed(moment.now);
-  peer.timers.authenticatedSent();
-  peer.txBytes += length;
-  state.outbox.append(peer, peer.endpoint, HANDSHAKE_TOS, offset, length);
-  state.outbox.endGroup();
-}
-
-/** Room for a message in the outbox, flushing if need be. Everything in it is sealed at this point. */
-function room(state: TunnelState, length: number): number {
-  if (!state.outbox.hasRoom(length)) state.outbox.flushDatagrams();
-  return state.outbox.compose(length);
 }
 
 /** Queues a handshake message of `type` received as part of message `from` of the slab. */

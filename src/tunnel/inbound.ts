@@ -26,7 +26,8 @@ import {
 } from "../wire/layout.ts";
 import { Drop } from "./drop.ts";
 import { copyEndpoint, isSameEndpoint } from "./endpoint.ts";
-import { initiate, queueHandshake } from "./handshaking.ts";
+import { queueHandshake } from "./handshaking.ts";
+import { initiate } from "./initiating.ts";
 import { sendStaged } from "./outbound.ts";
 import type { Peer } from "./peer.ts";
 import { completeHandshake, confirmKeypair } from "./sessions.ts";

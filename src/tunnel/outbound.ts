@@ -14,7 +14,7 @@ import { TRANSPORT_HEADER_BYTES, TRANSPORT_OVERHEAD_BYTES } from "../wire/layout
 import { paddedLength, writeTransportHeader } from "../wire/transport.ts";
 import { Drop } from "./drop.ts";
 import { hasEndpoint } from "./endpoint.ts";
-import { initiate } from "./handshaking.ts";
+import { initiate } from "./initiating.ts";
 import type { Peer } from "./peer.ts";
 import type { Moment, TunnelState } from "./state.ts";
 
