@@ -1,7 +1,7 @@
 /**
  * `npm run bench -- [--smoke] [--rounds N] [--seconds N] [--only NAME,NAME]`: throughput, delay, CPU and memory of the WireGuard
  * implementations that are on this machine, one after the other in each round, so that a machine's moods meet all alike.
- * Both ends run on the same machine: only ratios within one run mean something.
+ * Both ends run on the same machine: only ratios within one run mean something. `npm run bench -- micro`: see `micro.ts`.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
@@ -10,9 +10,12 @@ import { ROOT } from "../src/cli/demo/implementations.ts";
 import { Lab } from "../src/cli/demo/lab.ts";
 import { CONTESTANTS, type Contestant, isPresent, makeCourse, versionOf } from "./contestant.ts";
 import { type Effort, type Figures, measure } from "./measures.ts";
+import { formatMicro, measureMicro } from "./micro.ts";
 import { formatTable } from "./table.ts";
 
-const USAGE = "usage: npm run bench -- [--smoke] [--rounds N] [--seconds N] [--only NAME,NAME]\n";
+const USAGE = `usage: npm run bench -- [--smoke] [--rounds N] [--seconds N] [--only NAME,NAME]
+       npm run bench -- micro
+`;
 const SMOKE: Effort = { seconds: 1, pings: 50, hasUdpSearch: false };
 const FULL: Effort = { seconds: 5, pings: 500, hasUdpSearch: true };
 const FULL_ROUNDS = 3;
@@ -61,18 +64,38 @@ async function runOne(contestant: Contestant, effort: Effort): Promise<Figures> 
   }
 }
 
-function save(results: ReadonlyMap<string, readonly Figures[]>, facts: object): string {
+function facts(): object {
+  return {
+    machine: {
+      processor: cpus()[0]?.model,
+      cores: cpus().length,
+      memoryGigabytes: Math.round(totalmem() / 2 ** 30),
+    },
+    kernel: release(),
+    node: process.version,
+  };
+}
+
+/** Writes one JSON file with the machine, the date and `content`; gives its path. */
+function save(content: object): string {
   const folder = join(ROOT, "bench", "results");
   mkdirSync(folder, { recursive: true });
   const date = new Date().toISOString();
   const path = join(folder, `${date.replaceAll(":", "-").slice(0, 19)}.json`);
-  const content = { date, ...facts, results: Object.fromEntries(results) };
-  writeFileSync(path, `${JSON.stringify(content, null, 2)}\n`);
+  writeFileSync(path, `${JSON.stringify({ date, ...facts(), ...content }, null, 2)}\n`);
   return path;
 }
 
+function micro(): number {
+  const results = measureMicro((figure) => process.stdout.write(`${formatMicro(figure)}\n`));
+  tell(`written to ${save({ micro: results })}`);
+  return 0;
+}
+
 async function main(): Promise<number> {
-  const options = parse(process.argv.slice(2));
+  const args = process.argv.slice(2);
+  if (args.length === 1 && args[0] === "micro") return micro();
+  const options = parse(args);
   if (options === undefined) {
     process.stderr.write(USAGE);
     return 1;
@@ -97,13 +120,8 @@ async function main(): Promise<number> {
     }
   }
   process.stdout.write(`${formatTable(results)}\n`);
-  const machine = {
-    processor: cpus()[0]?.model,
-    cores: cpus().length,
-    memoryGigabytes: Math.round(totalmem() / 2 ** 30),
-  };
-  const facts = { machine, kernel: release(), node: process.version, versions };
-  tell(`written to ${save(results, { ...facts, effort: options.effort })}`);
+  const { effort } = options;
+  tell(`written to ${save({ versions, effort, results: Object.fromEntries(results) })}`);
   return failures === 0 ? 0 : 1;
 }
 
