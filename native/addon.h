@@ -12,6 +12,7 @@
 #include <sys/uio.h>
 
 #include "coalesce.h"
+#include "primitives.h"
 #include "slab.h"
 
 /* The environment's own state: one per thread that loads the addon. */
@@ -42,7 +43,9 @@ struct slab {
   napi_env env;
   napi_ref buffer; /* strong: the memory outlives the handle */
   EVP_CIPHER_CTX *sealing, *opening;
-  bool armed; /* both contexts hold the cipher */
+  bool armed;  /* both contexts hold the cipher */
+  bool direct; /* seal and open go by primitives.h */
+  _Alignas(16) uint8_t poly[POLY1305_BYTES];
   int32_t counters[COUNTERS];
   struct iovec writing[SEGMENTS_MAX + 1];
   struct plan plan;
@@ -100,6 +103,7 @@ int tun_gather(struct slab *slab, int32_t i, struct vnet *header);
   F(slabCounters)                                                                                                  \
   F(seal)                                                                                                          \
   F(open)                                                                                                          \
+  F(direct)                                                                                                        \
   F(forget)                                                                                                        \
   F(tunOpen)                                                                                                       \
   F(tunName)                                                                                                       \

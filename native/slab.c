@@ -35,6 +35,7 @@ napi_value native_slabAttach(napi_env env, napi_callback_info info) {
   }
   slab->env = env;
   slab->bytes = bytes;
+  slab->direct = primitives()->has_aead;
   slab->sealing = EVP_CIPHER_CTX_new();
   slab->opening = EVP_CIPHER_CTX_new();
   if (slab->sealing == NULL || slab->opening == NULL ||

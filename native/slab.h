@@ -60,7 +60,7 @@ enum { SLAB_BYTES = (slab_used + 4095) / 4096 * 4096 };
 
 static_assert(receivedOffset_at == 0, "lists come first");
 static_assert(inbound_at % 64 == 0 && outbound_at == inbound_at + MESSAGES_MAX * MESSAGE_STRIDE, "data regions");
-static_assert((int)slab_used <= (int)SLAB_BYTES && SLAB_BYTES % 4096 == 0, "whole pages");
+static_assert((int)slab_used <= (int)SLAB_BYTES - 16 && SLAB_BYTES % 4096 == 0, "whole pages, and room behind the last packet");
 
 /* Host byte order but for the addresses. See endpointLayout in slab.ts. */
 struct endpoint {
@@ -88,7 +88,7 @@ enum counter {
 
 /* Whether a packet lies wholly in the data regions: lists can't be overwritten through a packet. */
 static inline bool in_slab(int32_t offset, int32_t length) {
-  return offset >= inbound_at && length >= 0 && offset <= SLAB_BYTES && length <= SLAB_BYTES - offset;
+  return offset >= inbound_at && length >= 0 && offset <= slab_used && length <= slab_used - offset;
 }
 
 static inline bool in_list(int32_t first, int32_t count, int32_t size) {

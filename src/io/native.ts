@@ -36,7 +36,12 @@ export interface Native {
   seal(slab: SlabHandle, key: Uint8Array, first: number, count: number): number;
   /** See TransportCipher.open. Returns the number of authentic packets. */
   open(slab: SlabHandle, key: Uint8Array, first: number, count: number): number;
-  /** Overwrites the key schedule of both contexts. */
+  /**
+   * Whether this slab's `seal` and `open` call OpenSSL's ChaCha20 and Poly1305 directly, as they do from the start where the node
+   * binary exports them. `on` false: through EVP. Returns 1 if they are called directly now, else 0.
+   */
+  direct(slab: SlabHandle, on: boolean): number;
+  /** Overwrites the key schedule of both contexts; called directly, nothing is kept between calls. */
   forget(slab: SlabHandle): void;
 
   // --- TUN -----------------------------------------------------------------------------------------------------

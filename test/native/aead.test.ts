@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
+import { createCipheriv, createDecipheriv, createHash, randomBytes } from "node:crypto";
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
@@ -9,6 +9,9 @@ import { loadNative } from "../../src/io/load-native.ts";
 import { NativeCipher } from "../../src/io/native-cipher.ts";
 
 const native = loadNative();
+
+/** SHA-256 of the forty packets below, as the EVP way makes them, which is held against node:crypto further down. */
+const SEALED_DIGEST = "128c3fde859b598633905140129ede5622ad72f488435331e4d159aa2420b305";
 
 function nonceOf(counter: bigint): Buffer {
   const nonce = Buffer.alloc(12);
@@ -29,9 +32,45 @@ function lay(slab: Slab, payloads: readonly Uint8Array[], counter: bigint, first
   }
 }
 
-describe("native AEAD", () => {
+it("calls OpenSSL's primitives directly where the node binary exports them", () => {
   const slab = new Slab();
   const handle = native.slabAttach(slab.buffer);
+  // Node's own builds export them; one that is linked with the system's libcrypto does not.
+  const isExported = process.config.variables.node_shared_openssl === false;
+  expect(native.direct(handle, true)).toBe(isExported ? 1 : 0);
+  expect(native.direct(handle, false)).toBe(0);
+});
+
+it.each([true, false])(
+  "seals alike both ways, and puts the bytes before a packet back (direct: %s)",
+  (isDirect) => {
+    const slab = new Slab();
+    const handle = native.slabAttach(slab.buffer);
+    native.direct(handle, isDirect);
+    const cipher = new NativeCipher(native, slab, handle);
+    const key = new Uint8Array(32).fill(7);
+    const sizes = Array.from({ length: 40 }, (_, index) => index * 37);
+    slab.bytes.fill(0x33, slabLayout.inbound.offset);
+    lay(
+      slab,
+      sizes.map((size) => new Uint8Array(size).fill(size)),
+      0xffff_fffen,
+    );
+    const before = Buffer.from(slab.bytes.subarray(0, slabLayout.outbound.offset));
+    cipher.seal(slab, key, 0, sizes.length);
+    expect(before.equals(slab.bytes.subarray(0, slabLayout.outbound.offset))).toBe(true);
+    const end = slabLayout.outbound.offset + sizes.reduce((sum, size) => sum + size + 32, 0);
+    const digest = createHash("sha256").update(
+      slab.bytes.subarray(slabLayout.outbound.offset, end),
+    );
+    expect(digest.digest("hex")).toBe(SEALED_DIGEST);
+  },
+);
+
+describe.each(["directly", "through EVP"])("native AEAD %s", (way) => {
+  const slab = new Slab();
+  const handle = native.slabAttach(slab.buffer);
+  native.direct(handle, way === "directly");
   const cipher = new NativeCipher(native, slab, handle);
 
   it("seals what node:crypto opens, and touches no header", () => {
@@ -112,6 +151,7 @@ describe("native AEAD", () => {
       const child = spawn(process.execPath, [
         ...process.execArgv.filter((argument) => argument.includes("strip-types")),
         fileURLToPath(new URL("./key-holder.mjs", import.meta.url)),
+        way,
       ]);
       const key = Buffer.from(Array.from({ length: 32 }, (_, index) => (index * 37 + 11) ^ 0x5a));
       const word = (): Promise<string> =>
@@ -123,7 +163,9 @@ describe("native AEAD", () => {
         child.stdin.write("forget\n");
         expect(await forgotten).toBe("forgotten");
         const after = countInMemory(child.pid!, key);
-        expect(before).toBeGreaterThanOrEqual(3); // the caller's own, and both contexts
+        // The caller's own, and through EVP both contexts.
+        if (native.direct(handle, way === "directly") === 1) expect(before).toBe(1);
+        else expect(before).toBeGreaterThanOrEqual(3);
         expect(after).toBe(1); // the caller's own
       } finally {
         child.kill("SIGKILL");

@@ -6,6 +6,7 @@ const native = require(process.env.WIREHAUL_NATIVE ?? "../../native/build/wireha
 const { abi } = native;
 const buffer = new ArrayBuffer(abi["region.end"]);
 const handle = native.slabAttach(buffer);
+native.direct(handle, process.argv[2] === "directly");
 const list = (name) => new Int32Array(buffer, abi[`region.${name}`], 1);
 // Its own ArrayBuffer: V8 keeps small typed arrays inside its heap, where they are copied about.
 const key = new Uint8Array(new ArrayBuffer(32));
