@@ -9,7 +9,7 @@
 
 #include "addon.h"
 
-enum { EVENTS_MAX = 64 };
+enum { EVENTS_MAX = 64, CLOCK_WORDS = 4 };
 
 napi_value native_eventOpen(napi_env env, napi_callback_info info) {
   struct call call = call_begin(env, info);
@@ -54,6 +54,12 @@ napi_value native_epollRemove(napi_env env, napi_callback_info info) {
   return call_result(&call, epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL));
 }
 
+static double clock_ms(clockid_t clock) {
+  struct timespec now = {0};
+  clock_gettime(clock, &now);
+  return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
 static int wait_for(struct environment *environment, int epoll, struct epoll_event *events, int most, double ms) {
 #ifdef SYS_epoll_pwait2
   if (!environment->no_pwait2) {
@@ -80,24 +86,28 @@ napi_value native_epollWait(napi_env env, napi_callback_info info) {
   double ms = call_double(&call, 2);
   void *environment = NULL;
   if (call.bad || napi_get_instance_data(env, &environment) != napi_ok) return NULL;
+  if (length < CLOCK_WORDS + 2 || (uintptr_t)out % 8 != 0) return call_give(&call, -EINVAL);
   struct epoll_event events[EVENTS_MAX];
-  int most = length / 2 < EVENTS_MAX ? (int)(length / 2) : EVENTS_MAX;
+  int32_t *pairs = out + CLOCK_WORDS;
+  size_t room = (length - CLOCK_WORDS) / 2;
+  int most = room < EVENTS_MAX ? (int)room : EVENTS_MAX;
   if (ms > 2147483647.0) ms = 2147483647.0;
   int got = wait_for(environment, epoll, events, most, ms);
-  if (got < 0) return call_give(&call, errno == EINTR ? 0 : -errno);
+  int error = got < 0 && errno != EINTR ? -errno : 0;
+  double clocks[2] = {clock_ms(CLOCK_BOOTTIME), clock_ms(CLOCK_REALTIME)};
+  memcpy(out, clocks, sizeof clocks);
+  if (got < 0) return call_give(&call, error);
   for (int i = 0; i < got; i++) {
-    out[2 * i] = (int32_t)events[i].data.u32;
-    out[2 * i + 1] = (int32_t)events[i].events;
+    pairs[2 * i] = (int32_t)events[i].data.u32;
+    pairs[2 * i + 1] = (int32_t)events[i].events;
   }
   return call_give(&call, got);
 }
 
 napi_value native_bootTimeMs(napi_env env, napi_callback_info info) {
   (void)info;
-  struct timespec now = {0};
   napi_value result = NULL;
-  clock_gettime(CLOCK_BOOTTIME, &now);
-  napi_create_double(env, (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6, &result);
+  napi_create_double(env, clock_ms(CLOCK_BOOTTIME), &result);
   return result;
 }
 

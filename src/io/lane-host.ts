@@ -9,10 +9,10 @@ import { Interface } from "../lane/interface.ts";
 import { CONTROL_TAG, Lane, type LaneControl } from "../lane/lane.ts";
 import type { FromLane, LaneReply, LaneRequest, ToLane } from "../lane/messages.ts";
 import { interfaceStatus, snapshot } from "../lane/status.ts";
+import { WarmUp } from "../lane/warm-up.ts";
 import { applySet } from "../tunnel/configure.ts";
 import type { Peer } from "../tunnel/peer.ts";
 import type { StagingBudget } from "../tunnel/staging.ts";
-import { bootClock } from "./clock.ts";
 import { entropy } from "./entropy.ts";
 import { EpollWaiter } from "./epoll-waiter.ts";
 import { errnoName } from "./errno.ts";
@@ -55,7 +55,15 @@ export class LaneHost implements LaneControl {
     this.#cipher = parts.cipher(this.#slab, this.#handle);
     this.#waiter = new EpollWaiter(parts.native);
     this.#waiter.add(parts.eventFd, CONTROL_TAG);
-    this.#lane = new Lane(this.#waiter, bootClock(parts.native), this);
+    const { suite } = parts;
+    const warmUp = new WarmUp({
+      suite,
+      cipher: this.#cipher,
+      slab: this.#slab,
+      entropy,
+      stagingBudget: { bytes: 0 },
+    });
+    this.#lane = new Lane(this.#waiter, this, warmUp);
   }
 
   /** Serves until told to stop; then everything is closed and wiped. */

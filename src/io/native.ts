@@ -151,7 +151,8 @@ export interface Native {
   epollAdd(epollFd: number, fd: number, tag: number): number;
   epollRemove(epollFd: number, fd: number): number;
   /**
-   * Waits at most `timeoutMs` (fractions count; -1: for ever; 0: just look). Fills out with (tag, EPOLL* events) pairs.
+   * Waits at most `timeoutMs` (fractions count; -1: for ever; 0: just look). Then fills `out` (8-byte aligned, room for one pair at
+   * least) with two doubles, CLOCK_BOOTTIME and CLOCK_REALTIME in milliseconds, and from out[4] on with (tag, EPOLL* events) pairs.
    * Returns the number of pairs; EINTR gives 0.
    */
   epollWait(epollFd: number, out: Int32Array, timeoutMs: number): number;

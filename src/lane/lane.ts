@@ -1,12 +1,12 @@
 /**
- * The lane: one thread's loop over its interfaces. Waits, reads both clocks once, then lets every interface that has
+ * The lane: one thread's loop over its interfaces. Waits, takes the time once, then lets every interface that has
  * something to do take its turn: sockets, TUN, deadlines, handshakes. A packet enters and leaves the process here.
  *
  * It blocks in `Waiter.wait`, so nothing asynchronous may live on its thread.
  */
 import { DeadlineHeap } from "../bytes/deadline-heap.ts";
 import type { Interface } from "./interface.ts";
-import type { LaneClock, Waiter } from "./ports.ts";
+import type { IdleWork, Waiter } from "./ports.ts";
 
 /** The tag of the control event; interfaces' tags are above. */
 export const CONTROL_TAG = 0;
@@ -28,18 +28,19 @@ export class Lane {
   readonly moment: LaneMoment = { now: 0, wallMs: 0 };
   turns = 0;
   readonly #waiter: Waiter;
-  readonly #clock: LaneClock;
   readonly #control: LaneControl;
   readonly #byTag: (Interface | undefined)[] = [];
   readonly #deadlines = new DeadlineHeap<Interface>();
   /** Interfaces that were ready in this turn, and those with handshakes left over from the last. */
   readonly #busy = new Set<Interface>();
+  #idleWork: IdleWork | undefined;
   #isStopped = false;
 
-  constructor(waiter: Waiter, clock: LaneClock, control: LaneControl) {
+  /** `idleWork` is done in the turns that find nothing ready, until it is all done. */
+  constructor(waiter: Waiter, control: LaneControl, idleWork?: IdleWork) {
     this.#waiter = waiter;
-    this.#clock = clock;
     this.#control = control;
+    this.#idleWork = idleWork;
     this.#readClocks();
   }
 
@@ -70,7 +71,8 @@ export class Lane {
 
   /** Waits for something to do, and does it. */
   turn(): void {
-    const wait = this.#busy.size > 0 ? 0 : Math.max(0, this.#deadlines.earliest - this.moment.now);
+    const isBusy = this.#busy.size > 0 || this.#idleWork !== undefined;
+    const wait = isBusy ? 0 : Math.max(0, this.#deadlines.earliest - this.moment.now);
     const count = this.#waiter.wait(wait);
     this.#readClocks();
     this.turns++;
@@ -92,6 +94,7 @@ export class Lane {
       if (due === undefined || due.heapKey > this.moment.now) break;
       this.#settle(due);
     }
+    if (count === 0 && this.#idleWork?.step() === false) this.#idleWork = undefined;
   }
 
   #settle(iface: Interface): void {
@@ -106,8 +109,8 @@ export class Lane {
   }
 
   #readClocks(): void {
-    this.moment.now = this.#clock.now();
-    this.moment.wallMs = this.#clock.wallMs();
+    this.moment.now = this.#waiter.now;
+    this.moment.wallMs = this.#waiter.wallMs;
   }
 }
 

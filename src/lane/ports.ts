@@ -55,19 +55,22 @@ export interface UdpPort {
   close(): void;
 }
 
-/** Waits for descriptors, the control event and time. */
+/** Waits for descriptors, the control event and time, and tells the time. */
 export interface Waiter {
   /** Tags that are ready, after {@link wait}. */
   readonly ready: Int32Array;
   /** EPOLL* bits of each. */
   readonly events: Int32Array;
+  /** Monotonic milliseconds that go on while the machine sleeps, as of the end of the last wait; true from the start. */
+  readonly now: number;
+  /** Milliseconds since 1970, as of the same moment. */
+  readonly wallMs: number;
   /** Waits until something is ready or `timeoutMs` (Infinity: for ever, 0: just look) have passed. Returns how many are. */
   wait(timeoutMs: number): number;
 }
 
-export interface LaneClock {
-  /** Monotonic milliseconds that go on while the machine sleeps. */
-  now(): number;
-  /** Milliseconds since 1970. */
-  wallMs(): number;
+/** Something to do while nothing is ready. */
+export interface IdleWork {
+  /** Does a little, for less than a millisecond. False: that was all. */
+  step(): boolean;
 }

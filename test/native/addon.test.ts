@@ -147,6 +147,7 @@ describe("waiting", () => {
   it("reports tags and events, drains, and times out in fractions of a millisecond", () => {
     const [epoll, event, other] = [native.epollOpen(), native.eventOpen(), native.eventOpen()];
     const out = new Int32Array(8);
+    const clocks = new Float64Array(out.buffer, 0, 2);
     expect(native.epollAdd(epoll, event, -7)).toBe(0);
     expect(native.epollAdd(epoll, other, 2 ** 31 - 1)).toBe(0);
     expect(errnoName(native.epollAdd(epoll, event, 1))).toBe("EEXIST");
@@ -154,19 +155,25 @@ describe("waiting", () => {
     native.eventSignal(event);
     native.eventSignal(event);
     expect(native.epollWait(epoll, out, -1)).toBe(1);
-    expect([...out.subarray(0, 2)]).toEqual([-7, 1]);
+    expect([...out.subarray(4, 6)]).toEqual([-7, 1]);
     native.eventSignal(other);
     expect(native.epollWait(epoll, out, 5)).toBe(2);
     native.eventDrain(event);
     expect(native.eventDrain(event)).toBe(0);
     expect(native.epollWait(epoll, out, 5)).toBe(1);
-    expect(out[0]).toBe(2 ** 31 - 1);
+    expect(out[4]).toBe(2 ** 31 - 1);
     native.eventDrain(other);
     const begin = native.bootTimeMs();
     for (let i = 0; i < 20; i++) expect(native.epollWait(epoll, out, 0.2)).toBe(0);
     const took = native.bootTimeMs() - begin;
     expect(took).toBeGreaterThanOrEqual(4);
     expect(took).toBeLessThan(1000);
+    // The clocks are those of the end of the last wait.
+    expect(clocks[0]).toBeGreaterThanOrEqual(begin + 4);
+    expect(clocks[0]).toBeLessThanOrEqual(begin + took);
+    expect(Math.abs(clocks[1]! - Date.now())).toBeLessThan(1000);
+    expect(errnoName(native.epollWait(epoll, out.subarray(0, 5), 0))).toBe("EINVAL");
+    expect(errnoName(native.epollWait(epoll, out.subarray(1), 0))).toBe("EINVAL");
     expect(native.epollRemove(epoll, event)).toBe(0);
     native.eventSignal(event);
     expect(native.epollWait(epoll, out, 0)).toBe(0);

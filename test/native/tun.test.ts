@@ -98,7 +98,7 @@ async function exchange(a: End, b: End, protocol: string, address: string): Prom
     const epoll = native.epollOpen();
     native.epollAdd(epoll, a.fd, 0);
     native.epollAdd(epoll, b.fd, 1);
-    const events = new Int32Array(4);
+    const events = new Int32Array(8);
     while (!done) {
       native.epollWait(epoll, events, 1);
       a.pumpTo(b);
@@ -197,7 +197,7 @@ describe.skipIf(!able)("TUN interfaces", () => {
     const link = native.linkOpen(fd);
     const epoll = native.epollOpen();
     const out = new Int32Array(3);
-    const events = new Int32Array(2);
+    const events = new Int32Array(8);
     native.epollAdd(epoll, link, 5);
     try {
       const name = native.tunName(fd) as string;

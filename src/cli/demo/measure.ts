@@ -61,32 +61,39 @@ export interface IperfOptions {
   /** The server sends. */
   readonly isReverse?: boolean;
   readonly streams?: number;
-  /** Send this many bytes instead of for a time. */
+  /** Both sides send at once; the result is the sum of both directions. */
+  readonly isBothWays?: boolean;
+  /** Bytes of the socket buffers of both sides; the system's default unless told. */
+  readonly bufferBytes?: number;
+  /** Send this many bytes instead of for a time; `seconds` is then how long that may take. */
   readonly bytes?: number;
 }
 
 export interface IperfResult {
+  /** What arrived. */
   readonly bitsPerSecond: number;
+  /** What the sender sent; more than what arrived where datagrams were lost. */
+  readonly sentBitsPerSecond: number;
   readonly bytes: number;
   readonly retransmits: number;
   /** UDP only, 0 to 100. */
   readonly lostPercent: number;
 }
 
+interface IperfSum {
+  readonly bits_per_second: number;
+  readonly bytes: number;
+  readonly lost_percent?: number;
+  readonly retransmits?: number;
+}
+
 interface IperfJson {
   readonly error?: string;
   readonly end?: {
-    readonly sum_sent?: { readonly retransmits?: number };
-    readonly sum_received?: {
-      readonly bits_per_second: number;
-      readonly bytes: number;
-      readonly lost_percent?: number;
-    };
-    readonly sum?: {
-      readonly bits_per_second: number;
-      readonly bytes: number;
-      readonly lost_percent?: number;
-    };
+    readonly sum_sent?: IperfSum;
+    readonly sum_received?: IperfSum;
+    readonly sum_received_bidir_reverse?: IperfSum;
+    readonly sum?: IperfSum;
   };
 }
 
@@ -105,7 +112,9 @@ export async function iperf(
   else command.push("-t", `${seconds}`);
   if (options.isUdp) command.push("-u", "-b", `${options.rate ?? 10_000_000}`);
   if (options.size !== undefined) command.push("-l", `${options.size}`);
+  if (options.bufferBytes !== undefined) command.push("-w", `${options.bufferBytes}`);
   if (options.isReverse) command.push("-R");
+  if (options.isBothWays) command.push("--bidir");
   if (options.streams !== undefined) command.push("-P", `${options.streams}`);
   try {
     const result = await from.attempt(command, { limitMs: (seconds + 60) * 1000 });
@@ -126,9 +135,11 @@ function readIperf(text: string, errors: string): IperfResult {
   if (report.error !== undefined || received === undefined) {
     throw new Error(`iperf3: ${report.error ?? "no result"}`);
   }
+  const back = report.end?.sum_received_bidir_reverse;
   return {
-    bitsPerSecond: received.bits_per_second,
-    bytes: received.bytes,
+    bitsPerSecond: received.bits_per_second + (back?.bits_per_second ?? 0),
+    sentBitsPerSecond: report.end?.sum_sent?.bits_per_second ?? received.bits_per_second,
+    bytes: received.bytes + (back?.bytes ?? 0),
     retransmits: report.end?.sum_sent?.retransmits ?? 0,
     lostPercent: received.lost_percent ?? report.end?.sum?.lost_percent ?? 0,
   };

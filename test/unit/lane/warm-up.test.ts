@@ -1,0 +1,61 @@
+import { describe, expect, it } from "vitest";
+import { Slab } from "../../../src/bytes/slab.ts";
+import { nobleCipher } from "../../../src/crypto/noble-cipher.ts";
+import { opensslSuite } from "../../../src/crypto/openssl.ts";
+import { Lane } from "../../../src/lane/lane.ts";
+import type { Waiter } from "../../../src/lane/ports.ts";
+import { WarmUp } from "../../../src/lane/warm-up.ts";
+import { seededBytes } from "../../sim/node.ts";
+
+function warmUp(): WarmUp {
+  return new WarmUp({
+    suite: opensslSuite,
+    cipher: nobleCipher,
+    slab: new Slab(),
+    entropy: seededBytes(1),
+    stagingBudget: { bytes: 0 },
+  });
+}
+
+describe("warm-up", () => {
+  it("carries packets both ways through whole tunnels", () => {
+    const work = warmUp();
+    // The first round of each pair makes the session.
+    for (let i = 0; i < 6; i++) expect(work.step()).toBe(true);
+    const before = work.delivered;
+    expect(work.step()).toBe(true);
+    // Both ways: nine rounds of one packet, one round of 44 of which 5 have no route.
+    expect(work.delivered - before).toBe(2 * (9 + 44 - 5));
+  });
+
+  it("ends", () => {
+    const work = warmUp();
+    let steps = 1;
+    while (work.step()) steps++;
+    expect(steps).toBe(250);
+  }, 60_000);
+
+  it("is done only while nothing is ready, without waiting, and then no more", () => {
+    const waits: number[] = [];
+    let ready = 1;
+    let steps = 0;
+    const waiter: Waiter = {
+      ready: new Int32Array([0]),
+      events: new Int32Array([1]),
+      now: 1,
+      wallMs: 1,
+      wait: (timeout) => {
+        waits.push(timeout);
+        return ready;
+      },
+    };
+    const control = { drain: () => undefined, gone: () => undefined };
+    const lane = new Lane(waiter, control, { step: () => ++steps < 2 });
+    lane.turn();
+    expect(steps).toBe(0);
+    ready = 0;
+    for (let i = 0; i < 4; i++) lane.turn();
+    expect(steps).toBe(2);
+    expect(waits).toEqual([0, 0, 0, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]);
+  });
+});
