@@ -11,6 +11,7 @@ import { opensslSuite } from "../src/crypto/openssl.ts";
 import type { Suite, TransportCipher } from "../src/crypto/suite.ts";
 import { loadNative } from "../src/io/load-native.ts";
 import { NativeCipher } from "../src/io/native-cipher.ts";
+import { nativeSuite } from "../src/io/native-suite.ts";
 import { AllowedIps } from "../src/route/allowed-ips.ts";
 import { innerLength } from "../src/route/ip-header.ts";
 import { Handshake, openInitiation } from "../src/session/handshake.ts";
@@ -107,7 +108,7 @@ function timestamp(index: number): Uint8Array {
   return out;
 }
 
-function handshakeSteps(suite: Suite, prepared: number): Step[] {
+function handshakeSteps(name: string, suite: Suite, prepared: number): Step[] {
   const [a, b] = [new Identity(suite, random(32)), new Identity(suite, random(32))];
   const [ephemeralA, ephemeralB] = [random(32), random(32)];
   const initiator = new Handshake(b.publicKey);
@@ -148,8 +149,8 @@ function handshakeSteps(suite: Suite, prepared: number): Step[] {
     );
   };
   return [
-    { name: `handshake as initiator, ${suite.name}`, count: 1, run: initiate },
-    { name: `handshake as responder, ${suite.name}`, count: 1, run: respond },
+    { name: `handshake as initiator, ${name}`, count: 1, run: initiate },
+    { name: `handshake as responder, ${name}`, count: 1, run: respond },
   ];
 }
 
@@ -206,22 +207,25 @@ function headerSteps(): Step[] {
   ];
 }
 
-/** Runs every step; `tell` is called with each figure as it comes. */
-export function measureMicro(tell: (figure: MicroFigure) => void): MicroFigure[] {
+/** Runs every step, each for about `seconds`; `tell` is called with each figure as it comes. */
+export function measureMicro(seconds: number, tell: (figure: MicroFigure) => void): MicroFigure[] {
   const native = loadNative();
   const slab = new Slab();
   const nativeCipher = new NativeCipher(native, slab, native.slabAttach(slab.buffer));
   const steps = (): Step[][] => [
     transportSteps("addon", nativeCipher, slab),
     transportSteps("noble", nobleCipher, slab),
-    handshakeSteps(opensslSuite, 2_000),
-    handshakeSteps(nobleSuite, 200),
+    handshakeSteps("addon", nativeSuite(native), 2_000),
+    handshakeSteps("node:crypto", opensslSuite, 2_000),
+    handshakeSteps("noble", nobleSuite, 200),
     allowedIpsSteps(),
     headerSteps(),
   ];
   const figures: MicroFigure[] = [];
   for (const { name, count, run } of steps().flat()) {
-    const { hz, stats, error } = new Benchmark(name, run, { maxTime: 1 }).run() as Benchmark & {
+    const { hz, stats, error } = new Benchmark(name, run, {
+      maxTime: seconds,
+    }).run() as Benchmark & {
       readonly error?: Error;
     };
     if (error !== undefined) throw error;

@@ -127,9 +127,13 @@ static const struct number {
 };
 
 static void environment_free(napi_env env, void *data, void *hint) {
+  struct environment *environment = data;
   (void)env;
   (void)hint;
-  free(data);
+  EVP_MD_CTX_free(environment->digest);
+  EVP_MD_free(environment->blake2s);
+  EVP_CIPHER_CTX_free(environment->cipher);
+  free(environment);
 }
 
 NAPI_MODULE_INIT(/* napi_env env, napi_value exports */) {

@@ -18,6 +18,10 @@
 /* The environment's own state: one per thread that loads the addon. */
 struct environment {
   bool no_pwait2; /* the kernel (or its seccomp filter) has no epoll_pwait2 */
+  /* Made when first needed, for noise.c. */
+  EVP_MD_CTX *digest;
+  EVP_MD *blake2s;
+  EVP_CIPHER_CTX *cipher;
 };
 
 enum { SEND_MESSAGES = 64, SEND_PARTS = 1024, CONTROL_BYTES = 128, NAME_BYTES = 16 };
@@ -105,6 +109,11 @@ int tun_gather(struct slab *slab, int32_t i, struct vnet *header);
   F(open)                                                                                                          \
   F(direct)                                                                                                        \
   F(forget)                                                                                                        \
+  F(x25519)                                                                                                        \
+  F(blake2s)                                                                                                       \
+  F(hmac)                                                                                                          \
+  F(noiseSeal)                                                                                                     \
+  F(noiseOpen)                                                                                                     \
   F(tunOpen)                                                                                                       \
   F(tunName)                                                                                                       \
   F(tunFlags)                                                                                                      \

@@ -5,17 +5,18 @@ import { suiteByName } from "../src/crypto/select.ts";
 import { LaneHost } from "../src/io/lane-host.ts";
 import { loadNative } from "../src/io/load-native.ts";
 import { NativeCipher } from "../src/io/native-cipher.ts";
+import { nativeSuite } from "../src/io/native-suite.ts";
 import type { LaneData } from "../src/lane/messages.ts";
 
 if (parentPort === null)
   throw new Error("workers/lane is started by the engine, as a worker thread");
 const data = workerData as LaneData;
 const native = loadNative();
-const suite = suiteByName(data.crypto);
-if (suite === undefined) throw new Error(`there is no crypto backend called "${data.crypto}"`);
+const byName = suiteByName(data.crypto);
+if (byName === undefined) throw new Error(`there is no crypto backend called "${data.crypto}"`);
 const host = new LaneHost({
   native,
-  suite,
+  suite: data.crypto === "openssl" ? nativeSuite(native) : byName,
   cipher: (slab, handle) =>
     data.crypto === "noble" ? nobleCipher : new NativeCipher(native, slab, handle),
   port: parentPort,

@@ -44,6 +44,17 @@ export interface Native {
   /** Overwrites the key schedule of both contexts; called directly, nothing is kept between calls. */
   forget(slab: SlabHandle): void;
 
+  // --- steps of a handshake (the same OpenSSL); out may be an input unless said otherwise -----------------------
+  /** X25519 (RFC 7748 5), 32 bytes each. Returns 1, 0: the result is all zero, -ENOSYS: this node doesn't export it. */
+  x25519(out: Uint8Array, secret: Uint8Array, point: Uint8Array): number;
+  /** BLAKE2s-256 of a || b. Returns 0 or -errno. */
+  blake2s(out: Uint8Array, a: Uint8Array, b: Uint8Array): number;
+  /** HMAC-BLAKE2s-256; the key at most 64 bytes. Returns 0 or -errno. */
+  hmac(out: Uint8Array, key: Uint8Array, input: Uint8Array): number;
+  /** See Suite.seal and Suite.open. `out` may not overlap an input. Return 1, 0: not authentic, or -errno. */
+  noiseSeal(out: Uint8Array, key: Uint8Array, plaintext: Uint8Array, ad: Uint8Array): number;
+  noiseOpen(out: Uint8Array, key: Uint8Array, ciphertext: Uint8Array, ad: Uint8Array): number;
+
   // --- TUN -----------------------------------------------------------------------------------------------------
   /**
    * Opens /dev/net/tun and creates (or attaches to a persistent) interface `name` (at most 15 bytes; may hold "%d";

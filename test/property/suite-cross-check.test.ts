@@ -4,6 +4,10 @@ import { describe, expect, it } from "vitest";
 import { nobleSuite } from "../../src/crypto/noble.ts";
 import { opensslSuite } from "../../src/crypto/openssl.ts";
 import type { Suite } from "../../src/crypto/suite.ts";
+import { loadNative } from "../../src/io/load-native.ts";
+import { nativeSuite } from "../../src/io/native-suite.ts";
+
+const addonSuite = nativeSuite(loadNative());
 
 const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
 const text = fc.uint8Array({ maxLength: 300 });
@@ -16,6 +20,7 @@ const output = (length: number) => new Uint8Array(length).fill(0xa5);
 function same<T>(operation: (suite: Suite) => T): T {
   const result = operation(nobleSuite);
   expect(operation(opensslSuite)).toEqual(result);
+  expect(operation(addonSuite)).toEqual(result);
   return result;
 }
 
@@ -152,7 +157,7 @@ describe("noble and OpenSSL agree on", () => {
   it("inputs left as they were", () => {
     const inputs = [output(32), output(32), output(24), output(40), output(7)] as const;
     const [secret, point, nonce, plaintext, ad] = inputs;
-    for (const suite of [nobleSuite, opensslSuite]) {
+    for (const suite of [nobleSuite, opensslSuite, addonSuite]) {
       suite.sharedSecret(output(32), secret, point);
       suite.publicKey(output(32), secret);
       suite.hash(output(32), plaintext, ad);

@@ -4,10 +4,18 @@ import { nobleSuite } from "../../../src/crypto/noble.ts";
 import { opensslSuite } from "../../../src/crypto/openssl.ts";
 import { SUITE_NAMES, suiteByName } from "../../../src/crypto/select.ts";
 import type { Suite } from "../../../src/crypto/suite.ts";
+import { loadNative } from "../../../src/io/load-native.ts";
+import { nativeSuite } from "../../../src/io/native-suite.ts";
 
 const of = (length: number) => new Uint8Array(length).fill(9);
 
-describe.each([nobleSuite, opensslSuite])("$name", (suite: Suite) => {
+const addonSuite = { ...nativeSuite(loadNative()), title: "openssl through the addon" };
+
+describe.each([
+  { ...nobleSuite, title: "noble" },
+  { ...opensslSuite, title: "openssl" },
+  addonSuite,
+])("$title", (suite: Suite) => {
   it.each<[string, () => unknown]>([
     ["a short secret", () => suite.sharedSecret(of(32), of(31), of(32))],
     ["a long point", () => suite.sharedSecret(of(32), of(32), of(33))],

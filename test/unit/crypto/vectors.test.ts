@@ -7,6 +7,7 @@ import { nobleCipher } from "../../../src/crypto/noble-cipher.ts";
 import { opensslSuite } from "../../../src/crypto/openssl.ts";
 import { loadNative } from "../../../src/io/load-native.ts";
 import { NativeCipher } from "../../../src/io/native-cipher.ts";
+import { nativeSuite } from "../../../src/io/native-suite.ts";
 import { type Backend, loadSets } from "../../../vectors/run.mjs";
 
 const slab = new Slab();
@@ -24,6 +25,7 @@ const byCipher = { chacha20poly1305: 36, "wireguard-handshake": 2, "noise-ikpsk2
 const backends: { name: string; backend: Backend; shown?: Record<string, number> }[] = [
   { name: "noble suite", backend: { suite: nobleSuite, kdf } },
   { name: "openssl suite", backend: { suite: opensslSuite, kdf } },
+  { name: "openssl suite through the addon", backend: { suite: nativeSuite(loadNative()), kdf } },
   { name: "noble cipher", backend: { cipher: nobleCipher, slab }, shown: byCipher },
   { name: "native cipher", backend: nativeBackend(), shown: byCipher },
 ];
