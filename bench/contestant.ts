@@ -7,10 +7,12 @@ import {
 } from "../src/cli/demo/implementations.ts";
 import type { Lab, Namespace } from "../src/cli/demo/lab.ts";
 import { pingUntil } from "../src/cli/demo/measure.ts";
-import { makePair } from "../src/cli/demo/pair.ts";
+import { makePair, type Pair } from "../src/cli/demo/pair.ts";
 
 /** "none" is the cable without a tunnel: what the machine could do at best. */
 export type Contestant = Implementation | "none";
+/** One for all, since boringtun's own is another one. */
+export const TUNNEL_MTU = 1420;
 export const CONTESTANTS: readonly Contestant[] = ["none", ...IMPLEMENTATIONS];
 
 /** Two namespaces that can reach each other, and the processes that carry the traffic. */
@@ -19,6 +21,8 @@ export interface Course {
   readonly to: Namespace;
   readonly address: string;
   readonly pids: readonly number[];
+  /** The tunnel's two ends; undefined where there is no tunnel. */
+  readonly pair: Pair | undefined;
 }
 
 export function isPresent(contestant: Contestant): boolean {
@@ -34,13 +38,18 @@ export async function makeCourse(lab: Lab, contestant: Contestant): Promise<Cour
       { namespace: to, name: lab.name("v1"), addresses: ["192.0.2.2/24"] },
     );
     await pingUntil(from, "192.0.2.2");
-    return { from, to, address: "192.0.2.2", pids: [] };
+    return { from, to, address: "192.0.2.2", pids: [], pair: undefined };
   }
-  // One MTU for all: boringtun's own is another one.
-  const { a, b } = await makePair(lab, { a: contestant, b: contestant, mtu: 1420 });
+  const pair = await makePair(lab, { a: contestant, b: contestant, mtu: TUNNEL_MTU });
+  const { a, b } = pair;
   await pingUntil(a.namespace, b.inner4);
   const pids = [a.node.program.pid, b.node.program.pid];
-  return { from: a.namespace, to: b.namespace, address: b.inner4, pids };
+  return { from: a.namespace, to: b.namespace, address: b.inner4, pids, pair };
+}
+
+/** Every contestant that is an implementation. */
+export function withTunnel(contestants: readonly Contestant[]): Implementation[] {
+  return IMPLEMENTATIONS.filter((name) => contestants.includes(name));
 }
 
 /** The version that a contestant tells, in one line. */

@@ -1,68 +1,123 @@
-/** The measurements of one contestant in one round. */
-import { type IperfOptions, iperf, ping } from "../src/cli/demo/measure.ts";
+/** `e2e`: throughput, delay, CPU, memory and start of one contestant in one round, both ends on this machine. */
+import { attempt } from "../src/cli/demo/command.ts";
+import type { Lab } from "../src/cli/demo/lab.ts";
+import { type IperfOptions, type IperfResult, iperf, ping } from "../src/cli/demo/measure.ts";
 import type { Course } from "./contestant.ts";
 import { cpuSeconds, residentBytes } from "./process-cost.ts";
+import { startMilliseconds } from "./start-time.ts";
 import { percentile } from "./statistics.ts";
+import { systemCalls } from "./system-calls.ts";
+import { type Line, MIB } from "./table.ts";
+import { searchUdpRate, UDP_SIZES } from "./udp-rate.ts";
 
 export interface Effort {
   /** Seconds of each stream. */
   readonly seconds: number;
   readonly pings: number;
-  /** Whether the highest UDP rate is searched, which takes a dozen streams. */
+  /** Whether the highest UDP rates are searched, which takes two dozen streams. */
   readonly hasUdpSearch: boolean;
+  /** Gigabytes (1e9 bytes) of TCP after which memory is read once more; 0: not done. */
+  readonly gigabytes: number;
 }
 
-/** Figures by name; NaN is not measured. */
+/** Bits per second, milliseconds and bytes, as the titles in {@link LINES} say before scaling; NaN is not measured. */
 export interface Figures {
   readonly tcpOneStream: number;
   readonly tcpEightStreams: number;
   readonly tcpReverse: number;
-  readonly udpLossless: number;
+  readonly tcpBothWays: number;
+  readonly udp64: number;
+  readonly udp512: number;
+  readonly udp1380: number;
   readonly pingIdle50: number;
   readonly pingIdle99: number;
   readonly pingLoaded50: number;
   readonly pingLoaded99: number;
+  /** User and system time of both ends, in one TCP stream. */
   readonly cpuSecondsPerGigabyte: number;
-  readonly residentMegabytes: number;
+  /** Of both ends, in one TCP stream, per 1e6 bytes. */
+  readonly callsPerMegabyte: number;
+  /** Resident memory of the larger end. */
+  readonly residentIdle: number;
+  readonly residentLoaded: number;
+  readonly residentAfterVolume: number;
+  readonly startMs: number;
 }
+
+export const LINES: readonly Line<keyof Figures>[] = [
+  { key: "tcpOneStream", title: "TCP, 1 stream, Gbit/s", scale: 1e-9, digits: 2 },
+  { key: "tcpEightStreams", title: "TCP, 8 streams, Gbit/s", scale: 1e-9, digits: 2 },
+  { key: "tcpReverse", title: "TCP, reverse, Gbit/s", scale: 1e-9, digits: 2 },
+  { key: "tcpBothWays", title: "TCP, both ways, sum, Gbit/s", scale: 1e-9, digits: 2 },
+  { key: "udp64", title: "UDP, 64 bytes, Mbit/s", scale: 1e-6, digits: 0 },
+  { key: "udp512", title: "UDP, 512 bytes, Mbit/s", scale: 1e-6, digits: 0 },
+  { key: "udp1380", title: "UDP, 1380 bytes, Mbit/s", scale: 1e-6, digits: 0 },
+  { key: "pingIdle50", title: "ping idle, p50, ms", scale: 1, digits: 2 },
+  { key: "pingIdle99", title: "ping idle, p99, ms", scale: 1, digits: 2 },
+  { key: "pingLoaded50", title: "ping under load, p50, ms", scale: 1, digits: 2 },
+  { key: "pingLoaded99", title: "ping under load, p99, ms", scale: 1, digits: 2 },
+  { key: "cpuSecondsPerGigabyte", title: "CPU, both ends, s/GB", scale: 1, digits: 2 },
+  { key: "callsPerMegabyte", title: "system calls, both ends, per MB", scale: 1, digits: 1 },
+  { key: "residentIdle", title: "memory idle, MiB", scale: 1 / MIB, digits: 1 },
+  { key: "residentLoaded", title: "memory after load, MiB", scale: 1 / MIB, digits: 1 },
+  { key: "residentAfterVolume", title: "memory after volume, MiB", scale: 1 / MIB, digits: 1 },
+  { key: "startMs", title: "start to first answer, ms", scale: 1, digits: 0 },
+];
 
 const STREAMS = 8;
 const PING_INTERVAL_SECONDS = 0.01;
-const UDP_BYTES = 1360;
-const UDP_RATE_MIN = 50e6;
-const UDP_RATE_MAX = 4e9;
-const UDP_STEPS = 8;
-/** Above this share of lost datagrams, in percent, a rate is too high. */
-const UDP_LOSS_MAX = 0.5;
+/** Longest that the volume may take: 10 GB at 0.2 Gbit/s, far below the slowest contestant. */
+const VOLUME_SECONDS_MAX = 400;
 
-export async function measure(course: Course, effort: Effort): Promise<Figures> {
-  const { seconds } = effort;
-  const stream = (options: IperfOptions): ReturnType<typeof iperf> =>
+/** `course` is used up: at its end one of its programs has been replaced. */
+export async function measure(lab: Lab, course: Course, effort: Effort): Promise<Figures> {
+  const { seconds, gigabytes, hasUdpSearch } = effort;
+  const stream = (options: IperfOptions): Promise<IperfResult> =>
     iperf(course.from, course.to, course.address, { seconds, ...options });
 
   const idle = await pings(course, effort.pings);
+  const residentIdle = resident(course);
+  const callsBefore = await systemCalls(course.pair);
   const cpuBefore = cpuSeconds(course.pids);
   const one = await stream({});
   const cpu = cpuSeconds(course.pids) - cpuBefore;
+  const calls = (await systemCalls(course.pair)) - callsBefore;
   const eight = await stream({ streams: STREAMS });
   const loadedPings = Math.floor((seconds * 0.7) / PING_INTERVAL_SECONDS);
   const [reverse, loaded] = await Promise.all([
     stream({ isReverse: true }),
     pings(course, loadedPings),
   ]);
+  const bothWays = (await canGoBothWays()) ? await stream({ isBothWays: true }) : undefined;
+  const residentLoaded = resident(course);
+  const udp: number[] = [];
+  for (const size of UDP_SIZES) {
+    udp.push(hasUdpSearch ? await searchUdpRate(course, size) : Number.NaN);
+  }
+  if (gigabytes > 0) await stream({ bytes: gigabytes * 1e9, seconds: VOLUME_SECONDS_MAX });
   return {
     tcpOneStream: one.bitsPerSecond,
     tcpEightStreams: eight.bitsPerSecond,
     tcpReverse: reverse.bitsPerSecond,
-    udpLossless: effort.hasUdpSearch ? await searchUdpRate(course, seconds) : Number.NaN,
+    tcpBothWays: bothWays?.bitsPerSecond ?? Number.NaN,
+    udp64: udp[0]!,
+    udp512: udp[1]!,
+    udp1380: udp[2]!,
     pingIdle50: percentile(idle, 0.5),
     pingIdle99: percentile(idle, 0.99),
     pingLoaded50: percentile(loaded, 0.5),
     pingLoaded99: percentile(loaded, 0.99),
-    cpuSecondsPerGigabyte: course.pids.length === 0 ? Number.NaN : cpu / (one.bytes / 1e9),
-    residentMegabytes:
-      course.pids.length === 0 ? Number.NaN : Math.max(...course.pids.map(residentBytes)) / 1e6,
+    cpuSecondsPerGigabyte: course.pair === undefined ? Number.NaN : cpu / (one.bytes / 1e9),
+    callsPerMegabyte: calls / (one.bytes / 1e6),
+    residentIdle,
+    residentLoaded,
+    residentAfterVolume: gigabytes > 0 ? resident(course) : Number.NaN,
+    startMs: course.pair === undefined ? Number.NaN : await startMilliseconds(lab, course.pair),
   };
+}
+
+function resident(course: Course): number {
+  return course.pair === undefined ? Number.NaN : Math.max(...course.pids.map(residentBytes));
 }
 
 async function pings(course: Course, count: number): Promise<readonly number[]> {
@@ -70,24 +125,8 @@ async function pings(course: Course, count: number): Promise<readonly number[]> 
   return (await ping(course.from, course.address, options)).roundTrips;
 }
 
-/** Halves the interval of rates, in proportion, until it is narrow; the result is a rate that was seen to pass. */
-async function searchUdpRate(course: Course, seconds: number): Promise<number> {
-  let passes = 0;
-  let low = UDP_RATE_MIN;
-  let high = UDP_RATE_MAX;
-  for (let step = 0; step < UDP_STEPS; step++) {
-    const rate = Math.sqrt(low * high);
-    const result = await iperf(course.from, course.to, course.address, {
-      seconds,
-      isUdp: true,
-      rate,
-      size: UDP_BYTES,
-    });
-    const isCarried = result.lostPercent < UDP_LOSS_MAX && result.bitsPerSecond > rate * 0.9;
-    if (isCarried) {
-      passes = Math.max(passes, result.bitsPerSecond);
-      low = rate;
-    } else high = rate;
-  }
-  return passes;
+/** iperf3 has --bidir since 3.7. */
+async function canGoBothWays(): Promise<boolean> {
+  const { stdout, stderr } = await attempt(["iperf3", "--help"]);
+  return `${stdout}${stderr}`.includes("--bidir");
 }

@@ -1,128 +1,150 @@
 /**
- * `npm run bench -- [--smoke] [--rounds N] [--seconds N] [--only NAME,NAME]`: throughput, delay, CPU and memory of the WireGuard
- * implementations that are on this machine, one after the other in each round, so that a machine's moods meet all alike.
- * Both ends run on the same machine: only ratios within one run mean something. `npm run bench -- micro`: see `micro.ts`.
+ * `npm run bench`: how fast, how prompt and how large wirehaul is, beside the other WireGuard implementations on this machine
+ * and the bare cable. The command line is in `options.ts`. Both ends run on the same machine: only ratios within one run mean
+ * something.
+ *
+ *   lane        the packet path without system calls and cipher
+ *   micro       single steps
+ *   e2e         throughput, delay, CPU, memory, start
+ *   peers       memory and time of 10,000 configured peers
+ *   handshakes  initiations answered per second
+ *   scale       many interfaces in one process
  */
-import { mkdirSync, writeFileSync } from "node:fs";
-import { cpus, release, totalmem } from "node:os";
-import { join } from "node:path";
-import { ROOT } from "../src/cli/demo/implementations.ts";
-import { Lab } from "../src/cli/demo/lab.ts";
-import { CONTESTANTS, type Contestant, isPresent, makeCourse, versionOf } from "./contestant.ts";
-import { type Effort, type Figures, measure } from "./measures.ts";
+import { type Contestant, makeCourse, versionOf, withTunnel } from "./contestant.ts";
+import { checkGates } from "./gates.ts";
+import { HANDSHAKES_LINES, measureHandshakes, prepareHandshakes } from "./handshakes.ts";
+import { inLab } from "./in-lab.ts";
+import { formatLane, measureLane } from "./lane.ts";
+import { LINES, measure } from "./measures.ts";
 import { formatMicro, measureMicro } from "./micro.ts";
-import { formatTable } from "./table.ts";
+import { type Options, type Part, parseOptions, USAGE } from "./options.ts";
+import { measurePeers, PEERS_LINES } from "./peers.ts";
+import { tell } from "./progress.ts";
+import { formatRatios } from "./ratios.ts";
+import { type Results, save } from "./results.ts";
+import { measureRounds } from "./rounds.ts";
+import { formatScale, measureScale } from "./scale.ts";
+import { formatFigures } from "./table.ts";
 
-const USAGE = `usage: npm run bench -- [--smoke] [--rounds N] [--seconds N] [--only NAME,NAME]
-       npm run bench -- micro
-`;
-const SMOKE: Effort = { seconds: 1, pings: 50, hasUdpSearch: false };
-const FULL: Effort = { seconds: 5, pings: 500, hasUdpSearch: true };
-const FULL_ROUNDS = 3;
+const HANDSHAKE_SECONDS_MAX = 2;
+const PARTS_OF_ROOT: readonly Part[] = ["e2e", "peers", "handshakes", "scale"];
 
-interface Options {
-  readonly effort: Effort;
-  readonly rounds: number;
-  readonly contestants: readonly Contestant[];
+function print(part: Part, text: string): void {
+  process.stdout.write(`\n${part}\n\n${text}\n`);
 }
 
-function parse(args: readonly string[]): Options | undefined {
-  const isSmoke = args.includes("--smoke");
-  let { seconds } = isSmoke ? SMOKE : FULL;
-  let rounds = isSmoke ? 1 : FULL_ROUNDS;
-  let contestants = CONTESTANTS.filter(isPresent);
-  const rest = args.filter((argument) => argument !== "--smoke");
-  for (let option = rest.shift(); option !== undefined; option = rest.shift()) {
-    const value = rest.shift() ?? "";
-    if (option === "--rounds") rounds = Number(value);
-    else if (option === "--seconds") seconds = Number(value);
-    else if (option === "--only") {
-      const names = value.split(",");
-      contestants = contestants.filter((name) => names.includes(name));
-      if (contestants.length !== names.length) return undefined;
-    } else return undefined;
+/** Runs one part, prints its table, and puts what it found into `results`. Gives the number of failures. */
+async function runPart(part: Part, options: Options, results: Results): Promise<number> {
+  const { contestants, rounds, effort } = options;
+  switch (part) {
+    case "lane": {
+      tell("lane");
+      results.lane = await measureLane();
+      print(part, formatLane(results.lane));
+      return 0;
+    }
+    case "micro": {
+      tell("micro");
+      results.micro = measureMicro(options.microSeconds, ({ name }) => tell(`micro: ${name}`));
+      print(part, results.micro.map(formatMicro).join("\n"));
+      return 0;
+    }
+    case "e2e": {
+      const { results: found, failures } = await measureRounds(
+        part,
+        rounds,
+        contestants,
+        (name, round) =>
+          inLab(async (lab) => {
+            // Once is enough for the volume: it takes longer than all the rest.
+            const gigabytes = round === 1 ? effort.gigabytes : 0;
+            return await measure(lab, await makeCourse(lab, name), { ...effort, gigabytes });
+          }),
+      );
+      results.e2e = found;
+      print(part, formatFigures(LINES, found));
+      return failures;
+    }
+    case "peers": {
+      // Memory hardly differs from round to round.
+      const { results: found, failures } = await measureRounds(
+        part,
+        1,
+        withTunnel(contestants),
+        measurePeers,
+      );
+      results.peers = found;
+      print(part, formatFigures(PEERS_LINES, found));
+      return failures;
+    }
+    case "handshakes": {
+      tell("handshakes: preparing initiations");
+      const seconds = Math.min(effort.seconds, HANDSHAKE_SECONDS_MAX);
+      const initiations = prepareHandshakes(seconds);
+      const { results: found, failures } = await measureRounds(
+        part,
+        rounds,
+        withTunnel(contestants),
+        (name) => inLab((lab) => measureHandshakes(lab, name, initiations, seconds)),
+      );
+      results.handshakes = found;
+      print(part, formatFigures(HANDSHAKES_LINES, found));
+      return failures;
+    }
+    case "scale": {
+      results.scale = await measureScale(options.most);
+      print(part, formatScale(results.scale));
+      return 0;
+    }
   }
-  if (!(Number.isInteger(rounds) && rounds > 0 && Number.isInteger(seconds) && seconds > 0)) {
-    return undefined;
-  }
-  return { effort: { ...(isSmoke ? SMOKE : FULL), seconds }, rounds, contestants };
-}
-
-const tell = (text: string): void => {
-  process.stderr.write(`bench: ${text}\n`);
-};
-
-async function runOne(contestant: Contestant, effort: Effort): Promise<Figures> {
-  const lab = new Lab();
-  try {
-    return await measure(await makeCourse(lab, contestant), effort);
-  } catch (error) {
-    process.stderr.write(lab.logs().slice(-4_000));
-    throw error;
-  } finally {
-    await lab.close();
-  }
-}
-
-function facts(): object {
-  return {
-    machine: {
-      processor: cpus()[0]?.model,
-      cores: cpus().length,
-      memoryGigabytes: Math.round(totalmem() / 2 ** 30),
-    },
-    kernel: release(),
-    node: process.version,
-  };
-}
-
-/** Writes one JSON file with the machine, the date and `content`; gives its path. */
-function save(content: object): string {
-  const folder = join(ROOT, "bench", "results");
-  mkdirSync(folder, { recursive: true });
-  const date = new Date().toISOString();
-  const path = join(folder, `${date.replaceAll(":", "-").slice(0, 19)}.json`);
-  writeFileSync(path, `${JSON.stringify({ date, ...facts(), ...content }, null, 2)}\n`);
-  return path;
-}
-
-function micro(): number {
-  const results = measureMicro((figure) => process.stdout.write(`${formatMicro(figure)}\n`));
-  tell(`written to ${save({ micro: results })}`);
-  return 0;
 }
 
 async function main(): Promise<number> {
-  const args = process.argv.slice(2);
-  if (args.length === 1 && args[0] === "micro") return micro();
-  const options = parse(args);
-  if (options === undefined) {
-    process.stderr.write(USAGE);
+  const options = parseOptions(process.argv.slice(2));
+  if (typeof options === "string") {
+    process.stderr.write(`bench: ${options}\n${USAGE}`);
     return 1;
   }
-  if (process.getuid?.() !== 0) {
-    tell("root is needed to make network namespaces: run it with sudo");
+  const { parts, contestants } = options;
+  if (process.getuid?.() !== 0 && parts.some((part) => PARTS_OF_ROOT.includes(part))) {
+    tell(
+      "root is needed to make network namespaces: run it with sudo, or only the parts lane and micro",
+    );
     return 1;
   }
   const versions: { [name: string]: string } = {};
-  for (const name of options.contestants) versions[name] = await versionOf(name);
-  const results = new Map<Contestant, Figures[]>(options.contestants.map((name) => [name, []]));
+  for (const name of contestants) versions[name] = await versionOf(name);
+  const results: Results = {};
   let failures = 0;
-  for (let round = 1; round <= options.rounds; round++) {
-    for (const name of options.contestants) {
-      tell(`round ${round} of ${options.rounds}: ${name} (${versions[name]})`);
-      try {
-        results.get(name)!.push(await runOne(name, options.effort));
-      } catch (error) {
-        tell(`${name} failed: ${(error as Error).message}`);
-        failures++;
-      }
+  for (const part of parts) {
+    try {
+      failures += await runPart(part, options, results);
+    } catch (error) {
+      tell(`${part} failed: ${(error as Error).message}`);
+      failures++;
     }
   }
-  process.stdout.write(`${formatTable(results)}\n`);
-  const { effort } = options;
-  tell(`written to ${save({ versions, effort, results: Object.fromEntries(results) })}`);
+  const rival = firstOf(contestants, ["wireguard-go-newest", "wireguard-go"]);
+  if (contestants.includes("wirehaul")) {
+    process.stdout.write(`\n${formatRatios(results, rival ?? "wireguard-go")}\n`);
+  }
+  tell(`written to ${await save(results, { versions, options })}`);
+  if (options.isChecked) {
+    const gates = checkGates(
+      results,
+      firstOf(contestants, ["wireguard-go", "wireguard-go-newest"]),
+    );
+    process.stdout.write(`\n${gates.text}\n`);
+    if (!gates.isMet) failures++;
+  }
   return failures === 0 ? 0 : 1;
+}
+
+function firstOf(
+  contestants: readonly Contestant[],
+  wanted: readonly Contestant[],
+): Contestant | undefined {
+  return wanted.find((name) => contestants.includes(name));
 }
 
 process.exitCode = await main();

@@ -1,53 +1,68 @@
-/** Results as an aligned table: the median of the rounds, and their range where there was more than one. */
-import type { Figures } from "./measures.ts";
+/** Results as tables for people: a line per figure, a column per contestant. */
+import type { ByContestant } from "./rounds.ts";
 import { median } from "./statistics.ts";
 
-interface Column {
-  readonly key: keyof Figures;
+/** One line of a table: which figure, and how it is written. */
+export interface Line<Key extends string> {
+  readonly key: Key;
+  /** With the unit. */
   readonly title: string;
+  /** What the figure is multiplied with to be in that unit. */
   readonly scale: number;
   readonly digits: number;
 }
 
-const COLUMNS: readonly Column[] = [
-  { key: "tcpOneStream", title: "TCP 1, Gbit/s", scale: 1e-9, digits: 2 },
-  { key: "tcpEightStreams", title: "TCP 8, Gbit/s", scale: 1e-9, digits: 2 },
-  { key: "tcpReverse", title: "TCP back, Gbit/s", scale: 1e-9, digits: 2 },
-  { key: "udpLossless", title: "UDP, Mbit/s", scale: 1e-6, digits: 0 },
-  { key: "pingIdle50", title: "ping p50, ms", scale: 1, digits: 2 },
-  { key: "pingIdle99", title: "p99", scale: 1, digits: 2 },
-  { key: "pingLoaded50", title: "loaded p50", scale: 1, digits: 2 },
-  { key: "pingLoaded99", title: "p99", scale: 1, digits: 2 },
-  { key: "cpuSecondsPerGigabyte", title: "CPU s/GB", scale: 1, digits: 2 },
-  { key: "residentMegabytes", title: "RSS, MB", scale: 1, digits: 0 },
-];
+export const MIB: number = 2 ** 20;
 
-function cell(column: Column, rounds: readonly Figures[]): string {
-  const values = rounds.map((figures) => figures[column.key]).filter(Number.isFinite);
+/** The median of the rounds and, where there was more than one, their range; "-" is not measured. */
+function cell<Key extends string>(
+  line: Line<Key>,
+  rounds: readonly Readonly<Record<Key, number>>[],
+): string {
+  const values = rounds.map((figures) => figures[line.key]).filter(Number.isFinite);
   if (values.length === 0) return "-";
-  const show = (value: number): string => (value * column.scale).toFixed(column.digits);
+  const show = (value: number): string => (value * line.scale).toFixed(line.digits);
   const middle = show(median(values));
   if (values.length === 1) return middle;
   return `${middle} (${show(Math.min(...values))}..${show(Math.max(...values))})`;
 }
 
-/** `results` by contestant, in the order of the lines. */
-export function formatTable(results: ReadonlyMap<string, readonly Figures[]>): string {
-  const rows = [["", ...COLUMNS.map(({ title }) => title)]];
-  for (const [name, rounds] of results) {
-    rows.push([name, ...COLUMNS.map((column) => cell(column, rounds))]);
-  }
-  const used = rows[0]!
-    .map((_, index) => index)
-    .filter((index) => index === 0 || rows.slice(1).some((row) => row[index] !== "-"));
-  const widths = used.map((index) => Math.max(...rows.map((row) => row[index]!.length)));
-  return rows
-    .map((row) =>
-      used
-        .map((index, place) =>
-          place === 0 ? row[index]!.padEnd(widths[place]!) : row[index]!.padStart(widths[place]!),
-        )
-        .join("  "),
-    )
+/** The lines that nobody was measured for are left out. */
+export function formatFigures<Key extends string>(
+  lines: readonly Line<Key>[],
+  results: ByContestant<Readonly<Record<Key, number>>>,
+): string {
+  const rows = lines
+    .map((line) => [line.title, ...[...results.values()].map((rounds) => cell(line, rounds))])
+    .filter((row) => row.slice(1).some((text) => text !== "-"));
+  return align([["", ...results.keys()], ...rows]);
+}
+
+/** Columns as wide as their widest cell: the first to the left, the others to the right. */
+export function align(rows: readonly (readonly string[])[]): string {
+  const widths = widthsOf(rows);
+  return rows.map((row) => padded(row, widths).join("  ").trimEnd()).join("\n");
+}
+
+/** The same as a Markdown table; the first row is its head. */
+export function formatMarkdown(rows: readonly (readonly string[])[]): string {
+  const widths = widthsOf(rows);
+  const rule = widths.map((width, index) =>
+    index === 0 ? "-".repeat(width) : `${"-".repeat(width - 1)}:`,
+  );
+  const [head = [], ...rest] = rows;
+  return [padded(head, widths), rule, ...rest.map((row) => padded(row, widths))]
+    .map((cells) => `| ${cells.join(" | ")} |`)
     .join("\n");
+}
+
+function widthsOf(rows: readonly (readonly string[])[]): number[] {
+  return (rows[0] ?? []).map((_, index) => Math.max(...rows.map((row) => row[index]?.length ?? 0)));
+}
+
+function padded(row: readonly string[], widths: readonly number[]): string[] {
+  return widths.map((width, index) => {
+    const text = row[index] ?? "";
+    return index === 0 ? text.padEnd(width) : text.padStart(width);
+  });
 }

@@ -1,0 +1,76 @@
+/** The bench's command line. */
+import { CONTESTANTS, type Contestant, isPresent } from "./contestant.ts";
+import type { Effort } from "./measures.ts";
+
+export type Part = "lane" | "micro" | "e2e" | "peers" | "handshakes" | "scale";
+/** In the order in which they are run. */
+export const PARTS: readonly Part[] = ["lane", "micro", "e2e", "peers", "handshakes", "scale"];
+
+export const USAGE: string = `usage: npm run bench -- [all|${PARTS.join("|")}]... [--smoke] [--check]
+         [--rounds N] [--seconds N] [--gigabytes N] [--most N] [--only NAME,NAME]
+
+  --smoke        short: one round, one second a stream, no search of UDP rates, 100 interfaces at most
+  --check        exit code 1 if a ratio or count is beyond its bound
+  --rounds N     how often each contestant is measured, by turns
+  --seconds N    of each stream
+  --gigabytes N  of TCP traffic, in the first round, after which memory is read; 0: none
+  --most N       interfaces in one process
+  --only NAMES   of ${CONTESTANTS.join(", ")}
+`;
+
+export interface Options {
+  readonly parts: readonly Part[];
+  readonly effort: Effort;
+  readonly rounds: number;
+  readonly contestants: readonly Contestant[];
+  readonly most: number;
+  /** Longest that one step of micro is repeated, in seconds. */
+  readonly microSeconds: number;
+  readonly isChecked: boolean;
+}
+
+const SMOKE = { seconds: 1, rounds: 1, gigabytes: 0, most: 100 };
+const FULL = { seconds: 5, rounds: 3, gigabytes: 10, most: 1_000 };
+
+const NUMBER_NAMES = ["seconds", "rounds", "gigabytes", "most"] as const;
+/** Ours: of any of them; more is a slip of the finger. */
+const NUMBER_MAX = 10_000;
+
+/** The options, or what is wrong with them. */
+export function parseOptions(args: readonly string[]): Options | string {
+  const isSmoke = args.includes("--smoke");
+  const numbers: Record<keyof typeof FULL, number> = { ...(isSmoke ? SMOKE : FULL) };
+  const parts: Part[] = [];
+  let contestants = CONTESTANTS.filter(isPresent);
+  const rest = args.filter((word) => word !== "--smoke" && word !== "--check");
+  for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
+    const part = PARTS.find((candidate) => candidate === word);
+    const name = NUMBER_NAMES.find((candidate) => `--${candidate}` === word);
+    if (word === "all") parts.push(...PARTS);
+    else if (part !== undefined) parts.push(part);
+    else if (name !== undefined) {
+      const value = Number(rest.shift() ?? "");
+      const min = name === "gigabytes" ? 0 : 1;
+      if (!(Number.isInteger(value) && value >= min && value <= NUMBER_MAX)) {
+        return `${word} needs a whole number from ${min} to ${NUMBER_MAX}`;
+      }
+      numbers[name] = value;
+    } else if (word === "--only") {
+      const names = (rest.shift() ?? "").split(",");
+      contestants = contestants.filter((candidate) => names.includes(candidate));
+      if (contestants.length !== names.length) {
+        return `of ${names.join(", ")} only these are on this machine: ${contestants.join(", ") || "none of them"}`;
+      }
+    } else return `"${word}" is not understood`;
+  }
+  const { seconds, rounds, gigabytes, most } = numbers;
+  return {
+    parts: parts.length === 0 ? PARTS : PARTS.filter((part) => parts.includes(part)),
+    effort: { seconds, pings: isSmoke ? 50 : 500, hasUdpSearch: !isSmoke, gigabytes },
+    rounds,
+    contestants,
+    most,
+    microSeconds: isSmoke ? 0.1 : 1,
+    isChecked: args.includes("--check"),
+  };
+}
