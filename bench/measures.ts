@@ -4,6 +4,7 @@ import type { Lab } from "../src/cli/demo/lab.ts";
 import { type IperfOptions, type IperfResult, iperf, ping } from "../src/cli/demo/measure.ts";
 import type { Course } from "./contestant.ts";
 import { cpuSeconds, residentBytes } from "./process-cost.ts";
+import { tell } from "./progress.ts";
 import { startMilliseconds } from "./start-time.ts";
 import { percentile } from "./statistics.ts";
 import { systemCalls } from "./system-calls.ts";
@@ -128,5 +129,7 @@ async function pings(course: Course, count: number): Promise<readonly number[]> 
 /** iperf3 has --bidir since 3.7. */
 async function canGoBothWays(): Promise<boolean> {
   const { stdout, stderr } = await attempt(["iperf3", "--help"]);
-  return `${stdout}${stderr}`.includes("--bidir");
+  const can = `${stdout}${stderr}`.includes("--bidir");
+  if (!can) tell("this iperf3 has no --bidir: TCP both ways is not measured");
+  return can;
 }

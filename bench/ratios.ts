@@ -106,7 +106,7 @@ function figureOf(goal: Goal, results: Results, name: Contestant): number {
   }
 }
 
-/** A Markdown table of what was measured; `rival` is the contestant that wirehaul is compared with. */
+/** A Markdown table of what was measured, empty if nothing of it was; `rival` is the contestant that wirehaul is compared with. */
 export function formatRatios(results: Results, rival: Contestant): string {
   const rows = [["figure", "wirehaul", rival, "ratio", "target", "met"]];
   for (const goal of GOALS) {
@@ -125,7 +125,7 @@ export function formatRatios(results: Results, rival: Contestant): string {
       Number.isFinite(judged) ? (isMet ? "yes" : "no") : "-",
     ]);
   }
-  return formatMarkdown(rows);
+  return rows.length === 1 ? "" : formatMarkdown(rows);
 }
 
 function show(value: number, digits: number): string {

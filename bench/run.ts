@@ -29,7 +29,7 @@ import { formatFigures } from "./table.ts";
 const HANDSHAKE_SECONDS_MAX = 2;
 const PARTS_OF_ROOT: readonly Part[] = ["e2e", "peers", "handshakes", "scale"];
 
-function print(part: Part, text: string): void {
+function print(part: Part | "ratios", text: string): void {
   process.stdout.write(`\n${part}\n\n${text}\n`);
 }
 
@@ -126,7 +126,8 @@ async function main(): Promise<number> {
   }
   const rival = firstOf(contestants, ["wireguard-go-newest", "wireguard-go"]);
   if (contestants.includes("wirehaul")) {
-    process.stdout.write(`\n${formatRatios(results, rival ?? "wireguard-go")}\n`);
+    const ratios = formatRatios(results, rival ?? "wireguard-go");
+    if (ratios !== "") print("ratios", ratios);
   }
   tell(`written to ${await save(results, { versions, options })}`);
   if (options.isChecked) {
