@@ -31,8 +31,8 @@ export const PEERS_LINES: readonly Line<keyof PeersFigures>[] = [
 ];
 
 const COUNTS = [1, 1_000, 10_000] as const;
-/** Memory is read so long after the configuration: by then what runs beside it has ended. */
-const SETTLE_MS = 500;
+/** Memory is read so long after the configuration: garbage collectors, Go's too, give pages back after some seconds. */
+const SETTLE_MS = 10_000;
 /** Longest that a configuration may take. */
 const LIMIT_MS = 60_000;
 

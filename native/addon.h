@@ -139,6 +139,7 @@ int tun_gather(struct slab *slab, int32_t i, struct vnet *header);
   F(bootTimeMs)                                                                                                    \
   F(interfaceIndex)                                                                                                \
   F(interfaceName)                                                                                                 \
+  F(trimMemory)                                                                                                    \
   F(fdClose)                                                                                                       \
   F(fdCloseOnExec)                                                                                                 \
   F(probeSplit)                                                                                                    \

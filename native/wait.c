@@ -1,5 +1,6 @@
-/* Waiting (epoll, eventfd), the clock, and the descriptors themselves. */
+/* Waiting (epoll, eventfd), the clock, memory, and the descriptors themselves. */
 #include <fcntl.h>
+#include <malloc.h>
 #include <math.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -109,6 +110,15 @@ napi_value native_bootTimeMs(napi_env env, napi_callback_info info) {
   napi_value result = NULL;
   napi_create_double(env, clock_ms(CLOCK_BOOTTIME), &result);
   return result;
+}
+
+/* Free memory of the C library's heap goes back to the system. Does nothing where the library has no such function (musl). */
+napi_value native_trimMemory(napi_env env, napi_callback_info info) {
+  struct call call = call_begin(env, info);
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+  return call_give(&call, 0);
 }
 
 napi_value native_fdClose(napi_env env, napi_callback_info info) {

@@ -4,6 +4,8 @@
  */
 import { chmodSync, lstatSync, mkdirSync, unlinkSync, watch } from "node:fs";
 import { createConnection, createServer, type Server, type Socket } from "node:net";
+import { collectGarbage } from "../io/collect.ts";
+import { loadNative } from "../io/load-native.ts";
 import { EIO } from "../uapi/errors.ts";
 import { formatErrno, formatGet } from "../uapi/format.ts";
 import { type Request, RequestReader } from "../uapi/request.ts";
@@ -60,6 +62,12 @@ export async function listenUapiFd(fd: number): Promise<Server> {
   return server;
 }
 
+/** Operations of a set, and characters of an answer, from which on their garbage is collected. Ours: some 1 MB. */
+const LARGE_SET = 1_000;
+const LARGE_ANSWER = 200_000;
+/** V8 judges by the last 5 seconds (GCTracer::kThroughputTimeFrameMs). */
+const COLLECT_AFTER_MS = [100, 6_000];
+
 export type UapiLog = (level: "verbose" | "error", text: string) => void;
 
 export class UapiServer {
@@ -71,6 +79,7 @@ export class UapiServer {
   /** Settles when the socket file has been removed by somebody else, which asks us to end, as wireguard-go does. */
   readonly removed: Promise<void>;
   readonly #stopWatching: () => void;
+  #collection: NodeJS.Timeout | undefined;
 
   constructor(server: Server, device: Device, log: UapiLog) {
     this.#server = server;
@@ -87,6 +96,7 @@ export class UapiServer {
   /** Stops listening, drops connections, removes the socket file. */
   async close(): Promise<void> {
     this.#stopWatching();
+    clearTimeout(this.#collection);
     for (const socket of this.#sockets) socket.destroy();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
     if (exists(this.#path) && !(await isAlive(this.#path))) unlinkSync(this.#path);
@@ -118,11 +128,23 @@ export class UapiServer {
       const text = await this.#reply(request);
       if (text === undefined) socket.destroySoon();
       else socket.write(text);
+      if (isLarge(request, text)) this.#collectSoon();
     } catch (error) {
       // The lane is gone: there is nobody to answer.
       this.#log("error", error instanceof Error ? error.message : String(error));
       socket.destroy();
     }
+  }
+
+  /** Once for requests that follow each other; and once more when V8 sees that it is quiet, and gives its young generation back. */
+  #collectSoon(delaysMs: readonly number[] = COLLECT_AFTER_MS): void {
+    const [delayMs, ...later] = delaysMs;
+    clearTimeout(this.#collection);
+    if (delayMs === undefined) return;
+    this.#collection = setTimeout(() => {
+      collectGarbage(loadNative());
+      this.#collectSoon(later);
+    }, delayMs).unref();
   }
 
   /** The answer, or undefined: the connection is to be closed. */
@@ -149,6 +171,13 @@ export class UapiServer {
         return undefined;
     }
   }
+}
+
+function isLarge(request: Request, answer: string | undefined): boolean {
+  return (
+    (answer?.length ?? 0) > LARGE_ANSWER ||
+    (request.kind === "set" && request.operations.length > LARGE_SET)
+  );
 }
 
 function exists(path: string): boolean {

@@ -13,6 +13,7 @@ import { WarmUp } from "../lane/warm-up.ts";
 import { applySet } from "../tunnel/configure.ts";
 import type { Peer } from "../tunnel/peer.ts";
 import type { StagingBudget } from "../tunnel/staging.ts";
+import { collectGarbage } from "./collect.ts";
 import { entropy } from "./entropy.ts";
 import { EpollWaiter } from "./epoll-waiter.ts";
 import { errnoName } from "./errno.ts";
@@ -27,6 +28,9 @@ const EINVAL = 22;
 const NAME_BYTES_MAX = 15;
 /** Interface indexes are positive int32 (net/core/dev.c). */
 const INDEX_MAX = 0x7fff_ffff;
+
+/** Operations of a set, or peers of a get, from which on its garbage is collected. Ours: some 1 MB. */
+const LARGE_REQUEST = 1_000;
 
 /** What the host is built from. */
 export interface LaneHostParts {
@@ -63,7 +67,8 @@ export class LaneHost implements LaneControl {
       entropy,
       stagingBudget: { bytes: 0 },
     });
-    this.#lane = new Lane(this.#waiter, this, warmUp);
+    this.#lane = new Lane(this.#waiter, this);
+    this.#lane.whenIdle(warmUp);
   }
 
   /** Serves until told to stop; then everything is closed and wiped. */
@@ -89,6 +94,7 @@ export class LaneHost implements LaneControl {
       }
       const { id, key, request } = message;
       this.#post({ kind: "reply", id, reply: this.#answer(key, request) });
+      if (request.kind === "set" && request.operations.length > LARGE_REQUEST) this.#tidyUp();
     }
   }
 
@@ -109,6 +115,7 @@ export class LaneHost implements LaneControl {
       case "set":
         return { kind: "done", status: this.#set(iface, request) };
       case "get":
+        if (iface.tunnel.state.peerCount > LARGE_REQUEST) this.#tidyUp();
         return { kind: "snapshot", snapshot: snapshot(iface, this.#scopeName) };
       case "status":
         return {
@@ -188,6 +195,16 @@ export class LaneHost implements LaneControl {
     if (index < 0) return -EINVAL;
     view.setUint32(endpointLayout.scope, index, true);
     return 0;
+  }
+
+  /** When there is nothing else to do. */
+  #tidyUp(): void {
+    this.#lane.whenIdle({
+      step: () => {
+        collectGarbage(this.#parts.native);
+        return false;
+      },
+    });
   }
 
   #laneDrops(): Record<string, number> {

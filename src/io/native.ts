@@ -175,6 +175,8 @@ export interface Native {
   interfaceIndex(name: string): number;
   /** Name of a network interface by index, or -errno. */
   interfaceName(index: number): string | number;
+  /** malloc_trim(3): gives the C library's free memory back to the system, where it can (glibc). */
+  trimMemory(): number;
   fdClose(fd: number): number;
   /** Sets or clears FD_CLOEXEC. */
   fdCloseOnExec(fd: number, on: boolean): number;

@@ -33,14 +33,12 @@ export class Lane {
   readonly #deadlines = new DeadlineHeap<Interface>();
   /** Interfaces that were ready in this turn, and those with handshakes left over from the last. */
   readonly #busy = new Set<Interface>();
-  #idleWork: IdleWork | undefined;
+  readonly #idleWork: IdleWork[] = [];
   #isStopped = false;
 
-  /** `idleWork` is done in the turns that find nothing ready, until it is all done. */
-  constructor(waiter: Waiter, control: LaneControl, idleWork?: IdleWork) {
+  constructor(waiter: Waiter, control: LaneControl) {
     this.#waiter = waiter;
     this.#control = control;
-    this.#idleWork = idleWork;
     this.#readClocks();
   }
 
@@ -60,6 +58,11 @@ export class Lane {
     this.#deadlines.set(iface, iface.tunnel.nextDeadline());
   }
 
+  /** Has work done in the turns that find nothing ready, until it is all done; one after the other. */
+  whenIdle(work: IdleWork): void {
+    this.#idleWork.push(work);
+  }
+
   /** Runs until {@link stop}. */
   run(): void {
     while (!this.#isStopped) this.turn();
@@ -71,7 +74,7 @@ export class Lane {
 
   /** Waits for something to do, and does it. */
   turn(): void {
-    const isBusy = this.#busy.size > 0 || this.#idleWork !== undefined;
+    const isBusy = this.#busy.size > 0 || this.#idleWork.length > 0;
     const wait = isBusy ? 0 : Math.max(0, this.#deadlines.earliest - this.moment.now);
     const count = this.#waiter.wait(wait);
     this.#readClocks();
@@ -94,7 +97,7 @@ export class Lane {
       if (due === undefined || due.heapKey > this.moment.now) break;
       this.#settle(due);
     }
-    if (count === 0 && this.#idleWork?.step() === false) this.#idleWork = undefined;
+    if (count === 0 && this.#idleWork[0]?.step() === false) this.#idleWork.shift();
   }
 
   #settle(iface: Interface): void {

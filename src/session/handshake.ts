@@ -6,7 +6,7 @@
  * a message that is refused leaves the handshake as it was.
  */
 import { isZero } from "../bytes/equal.ts";
-import { secretBytes } from "../bytes/secret-bytes.ts";
+import { secretBytes, secretCopy } from "../bytes/secret-bytes.ts";
 import { kdf1, kdf2, kdf3 } from "../crypto/kdf.ts";
 import { HASH_BYTES, KEY_BYTES, type Suite, TAG_BYTES } from "../crypto/suite.ts";
 import { INITIATION_INTERVAL_MIN, TYPE_INITIATION, TYPE_RESPONSE } from "../wire/constants.ts";
@@ -25,6 +25,7 @@ export const HandshakeState = {
 export type HandshakeState = (typeof HandshakeState)[keyof typeof HandshakeState];
 
 const EMPTY = new Uint8Array(0);
+const NO_PRESHARED_KEY = new Uint8Array(KEY_BYTES);
 
 /** What one handshake in progress holds: made when it begins, wiped when it ends. */
 export class Progress {
@@ -55,7 +56,8 @@ export interface OpenedInitiation {
 export class Handshake {
   state: HandshakeState = HandshakeState.none;
   readonly remoteStatic: Uint8Array;
-  readonly presharedKey: Uint8Array = secretBytes(KEY_BYTES);
+  /** Made when one is set: most peers have none. */
+  #presharedKey: Uint8Array | undefined;
   localIndex = 0;
   remoteIndex = 0;
   #progress: Progress | undefined;
@@ -70,6 +72,17 @@ export class Handshake {
     this.remoteStatic = remoteStatic.slice();
   }
 
+  /** 32 bytes, all zero: none. Only to be read. */
+  get presharedKey(): Uint8Array {
+    return this.#presharedKey ?? NO_PRESHARED_KEY;
+  }
+
+  /** Copies `key` (32 bytes; all zero: none). */
+  setPresharedKey(key: Uint8Array): void {
+    this.#presharedKey?.fill(0);
+    this.#presharedKey = isZero(key) ? undefined : secretCopy(key);
+  }
+
   /** Forgets a handshake in progress and wipes its keys; the timestamp and the peer's keys stay. */
   clear(): void {
     this.#progress?.wipe();
@@ -82,7 +95,7 @@ export class Handshake {
   /** Wipes all secrets, the preshared key too: the peer goes away. */
   wipe(): void {
     this.clear();
-    this.presharedKey.fill(0);
+    this.setPresharedKey(NO_PRESHARED_KEY);
     this.forgetIdentity();
   }
 

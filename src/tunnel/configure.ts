@@ -140,7 +140,7 @@ function applyToPeer(
       cursor.remove();
       return 0;
     case "preshared_key":
-      peer?.handshake.presharedKey.set(operation.key);
+      peer?.handshake.setPresharedKey(operation.key);
       operation.key.fill(0);
       return 0;
     case "endpoint": {

@@ -3,7 +3,6 @@
  * touched by the modules beside this one only. Time is an argument everywhere; entropy is a function handed in.
  */
 import { DeadlineHeap } from "../bytes/deadline-heap.ts";
-import { formatHex } from "../bytes/hex.ts";
 import { INNER_MAX, type Slab } from "../bytes/slab.ts";
 import type { Suite, TransportCipher } from "../crypto/suite.ts";
 import { AllowedIps } from "../route/allowed-ips.ts";
@@ -99,7 +98,7 @@ export class TunnelState {
 
   /** The peer with this public key (32 bytes). */
   peerByKey(publicKey: Uint8Array): Peer | undefined {
-    return this.#byKey.get(formatHex(publicKey));
+    return this.#byKey.get(nameOf(publicKey));
   }
 
   /** In the order in which they were added. */
@@ -113,7 +112,7 @@ export class TunnelState {
     const id = this.#freeIds.pop() ?? this.peers.length;
     const peer = new Peer(id, publicKey, this.#budget);
     this.peers[id] = peer;
-    this.#byKey.set(formatHex(publicKey), peer);
+    this.#byKey.set(nameOf(publicKey), peer);
     return peer;
   }
 
@@ -121,7 +120,7 @@ export class TunnelState {
   forgetPeer(peer: Peer): void {
     this.allowedIps.removeByPeer(peer.id);
     this.deadlines.remove(peer);
-    this.#byKey.delete(formatHex(peer.publicKey));
+    this.#byKey.delete(nameOf(peer.publicKey));
     this.peers[peer.id] = undefined;
     this.#freeIds.push(peer.id);
   }
@@ -156,4 +155,9 @@ export class TunnelState {
   schedule(peer: Peer): void {
     this.deadlines.wakeBy(peer, peer.timers.next());
   }
+}
+
+/** A key as a flat string, one character a byte: a tenth of the memory of hexadecimal digits put together one by one. */
+function nameOf(publicKey: Uint8Array): string {
+  return String.fromCharCode(...publicKey);
 }

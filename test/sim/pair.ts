@@ -32,8 +32,8 @@ export class Pair {
     this.peerB = this.a.addPeer(this.b.publicKey, `${B_INNER}/32`, this.b.address);
     this.peerA = this.b.addPeer(this.a.publicKey, `${A_INNER}/32`);
     if (options.psk !== undefined) {
-      this.peerA.handshake.presharedKey.set(options.psk);
-      this.peerB.handshake.presharedKey.set(options.psk);
+      this.peerA.handshake.setPresharedKey(options.psk);
+      this.peerB.handshake.setPresharedKey(options.psk);
     }
   }
 

@@ -27,7 +27,7 @@ describe("a session between two tunnels, in virtual time", () => {
     same.connect();
     expect(same.b.delivered).toHaveLength(1);
     const different = new Pair({ psk });
-    different.peerA.handshake.presharedKey[0] = 8;
+    different.peerA.handshake.setPresharedKey(new Uint8Array(32).fill(8));
     different.connect();
     expect(different.b.delivered).toHaveLength(0);
     expect(different.a.tunnel.state.drops[Drop.badHandshake]).toBe(1);

@@ -50,7 +50,8 @@ describe("warm-up", () => {
       },
     };
     const control = { drain: () => undefined, gone: () => undefined };
-    const lane = new Lane(waiter, control, { step: () => ++steps < 2 });
+    const lane = new Lane(waiter, control);
+    lane.whenIdle({ step: () => ++steps < 2 });
     lane.turn();
     expect(steps).toBe(0);
     ready = 0;

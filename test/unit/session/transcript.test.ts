@@ -86,7 +86,7 @@ class Replay {
     this.toResponder = new Handshake(bytes(transcript.responderStaticPublic));
     this.toInitiator = new Handshake(bytes(transcript.initiatorStaticPublic));
     for (const handshake of [this.toResponder, this.toInitiator]) {
-      handshake.presharedKey.set(bytes(transcript.presharedKey));
+      handshake.setPresharedKey(bytes(transcript.presharedKey));
     }
   }
 
