@@ -132,6 +132,7 @@ static void environment_free(napi_env env, void *data, void *hint) {
   (void)hint;
   EVP_MD_CTX_free(environment->digest);
   EVP_MD_free(environment->blake2s);
+  EVP_MAC_CTX_free(environment->mac);
   EVP_CIPHER_CTX_free(environment->cipher);
   free(environment);
 }

@@ -21,6 +21,7 @@ struct environment {
   /* Made when first needed, for noise.c. */
   EVP_MD_CTX *digest;
   EVP_MD *blake2s;
+  EVP_MAC_CTX *mac;
   EVP_CIPHER_CTX *cipher;
 };
 
@@ -110,6 +111,8 @@ int tun_gather(struct slab *slab, int32_t i, struct vnet *header);
   F(direct)                                                                                                        \
   F(forget)                                                                                                        \
   F(x25519)                                                                                                        \
+  F(x25519Public)                                                                                                  \
+  F(mac)                                                                                                           \
   F(blake2s)                                                                                                       \
   F(hmac)                                                                                                          \
   F(noiseSeal)                                                                                                     \

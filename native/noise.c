@@ -1,12 +1,15 @@
 /*
  * Steps of a handshake on OpenSSL without node:crypto between, which spends longer on objects than on the mathematics: X25519,
- * BLAKE2s, HMAC-BLAKE2s, and the AEAD with associated data. Contexts are this thread's and hold no key between calls.
+ * BLAKE2s plain, keyed and as HMAC, and the AEAD with associated data. Contexts are this thread's and hold no secret between
+ * calls, but for the key of the last mac, which is made of a public key or is a cookie.
  */
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
+#include <openssl/params.h>
 
 #include "addon.h"
 
-enum { HASH = 32, BLOCK = 64, KEY = 32, TAG = 16 };
+enum { HASH = 32, BLOCK = 64, KEY = 32, TAG = 16, MAC = 16 };
 
 static struct environment *environment_of(struct call *call) {
   void *data = NULL;
@@ -26,6 +29,19 @@ napi_value native_x25519(napi_env env, napi_callback_info info) {
   memcpy(out, result, KEY);
   OPENSSL_cleanse(result, sizeof result);
   return call_give(&call, is_good);
+}
+
+napi_value native_x25519Public(napi_env env, napi_callback_info info) {
+  struct call call = call_begin(env, info);
+  size_t out_bytes, secret_bytes;
+  uint8_t *out = call_bytes(&call, 0, &out_bytes), result[KEY];
+  const uint8_t *secret = call_bytes(&call, 1, &secret_bytes);
+  if (call.bad) return NULL;
+  if (out_bytes != KEY || secret_bytes != KEY) return call_give(&call, -EINVAL);
+  if (primitives()->x25519 == NULL) return call_give(&call, -ENOSYS);
+  primitives()->x25519_public(result, secret);
+  memcpy(out, result, KEY);
+  return call_give(&call, 0);
 }
 
 static bool digest(struct environment *own, uint8_t out[HASH], const uint8_t *a, size_t a_bytes, const uint8_t *b,
@@ -48,6 +64,28 @@ napi_value native_blake2s(napi_env env, napi_callback_info info) {
   if (out_bytes != HASH) return call_give(&call, -EINVAL);
   if (!digest(own, result, a, a_bytes, b, b_bytes)) return call_give(&call, -EIO);
   memcpy(out, result, HASH);
+  return call_give(&call, 0);
+}
+
+/* Keyed BLAKE2s with 16 bytes of output (RFC 7693 2.9). */
+napi_value native_mac(napi_env env, napi_callback_info info) {
+  struct call call = call_begin(env, info);
+  size_t out_bytes, key_bytes, input_bytes, done = 0, size = MAC;
+  uint8_t *out = call_bytes(&call, 0, &out_bytes), result[MAC];
+  const uint8_t *key = call_bytes(&call, 1, &key_bytes), *input = call_bytes(&call, 2, &input_bytes);
+  struct environment *own = environment_of(&call);
+  if (call.bad || own == NULL) return NULL;
+  if (out_bytes != MAC || key_bytes == 0 || key_bytes > KEY) return call_give(&call, -EINVAL);
+  if (own->mac == NULL) {
+    EVP_MAC *algorithm = EVP_MAC_fetch(NULL, "BLAKE2SMAC", NULL);
+    own->mac = EVP_MAC_CTX_new(algorithm);
+    EVP_MAC_free(algorithm); /* the context holds it */
+  }
+  OSSL_PARAM params[2] = {OSSL_PARAM_construct_size_t(OSSL_MAC_PARAM_SIZE, &size), OSSL_PARAM_construct_end()};
+  bool good = own->mac != NULL && EVP_MAC_init(own->mac, key, key_bytes, params) == 1 &&
+              EVP_MAC_update(own->mac, input, input_bytes) == 1 && EVP_MAC_final(own->mac, result, &done, MAC) == 1;
+  if (!good || done != MAC) return call_give(&call, -EIO);
+  memcpy(out, result, MAC);
   return call_give(&call, 0);
 }
 

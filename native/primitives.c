@@ -120,7 +120,7 @@ static bool agrees(const struct primitives *use) {
   return good;
 }
 
-/* RFC 7748 6.1, Alice's side. */
+/* RFC 7748 6.1, Alice's side; a point of order one gives zero. */
 static bool agrees_x25519(const struct primitives *use) {
   static const uint8_t secret[33] = "\x77\x07\x6d\x0a\x73\x18\xa5\x7d\x3c\x16\xc1\x72\x51\xb2\x66\x45"
                                     "\xdf\x4c\x2f\x87\xeb\xc0\x99\x2a\xb1\x77\xfb\xa5\x1d\xb9\x2c\x2a";
@@ -128,8 +128,12 @@ static bool agrees_x25519(const struct primitives *use) {
                                    "\x3f\x83\x43\xc8\x5b\x78\x67\x4d\xad\xfc\x7e\x14\x6f\x88\x2b\x4f";
   static const uint8_t shared[33] = "\x4a\x5d\x9d\x5b\xa4\xce\x2d\xe1\x72\x8e\x3b\xf4\x80\x35\x0f\x25"
                                     "\xe0\x7e\x21\xc9\x47\xd1\x9e\x33\x76\xf0\x9b\x3c\x1e\x16\x17\x42";
+  static const uint8_t public_key[33] = "\x85\x20\xf0\x09\x89\x30\xa7\x54\x74\x8b\x7d\xdc\xb4\x3e\xf7\x5a"
+                                        "\x0d\xbf\x3a\x0d\x26\x38\x1a\xf4\xeb\xa4\xa9\x8e\xaa\x9b\x4e\x6a";
   static const uint8_t zero[32];
   uint8_t out[32];
+  use->x25519_public(out, secret);
+  if (memcmp(out, public_key, 32) != 0) return false;
   return use->x25519(out, secret, point) == 1 && memcmp(out, shared, 32) == 0 && use->x25519(out, secret, zero) == 0;
 }
 
@@ -144,11 +148,12 @@ static void find(void) {
   FIND(use.poly1305_final, "Poly1305_Final");
   FIND(context_bytes, "Poly1305_ctx_size");
   FIND(use.x25519, "ossl_x25519");
+  FIND(use.x25519_public, "ossl_x25519_public_from_private");
 #undef FIND
   bool complete = use.chacha20 != NULL && use.poly1305_init != NULL && use.poly1305_update != NULL &&
                   use.poly1305_final != NULL && context_bytes != NULL;
   use.has_aead = complete && context_bytes() <= POLY1305_BYTES && agrees(&use);
-  if (use.x25519 != NULL && !agrees_x25519(&use)) use.x25519 = NULL;
+  if (use.x25519 == NULL || use.x25519_public == NULL || !agrees_x25519(&use)) use.x25519 = NULL;
   found = use;
 }
 

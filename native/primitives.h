@@ -20,6 +20,8 @@ struct primitives {
   void (*poly1305_final)(void *context, uint8_t tag[16]);
   /* 1, or 0: the shared secret is all zero. NULL: not found. */
   int (*x25519)(uint8_t out[32], const uint8_t secret[32], const uint8_t point[32]);
+  /* The public key, by a table of multiples of the base point: half the time of x25519. NULL: not found. */
+  void (*x25519_public)(uint8_t out[32], const uint8_t secret[32]);
   bool has_aead;
 };
 

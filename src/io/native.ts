@@ -47,6 +47,10 @@ export interface Native {
   // --- steps of a handshake (the same OpenSSL); out may be an input unless said otherwise -----------------------
   /** X25519 (RFC 7748 5), 32 bytes each. Returns 1, 0: the result is all zero, -ENOSYS: this node doesn't export it. */
   x25519(out: Uint8Array, secret: Uint8Array, point: Uint8Array): number;
+  /** X25519 of the secret and the base point. Returns 0 or -ENOSYS. */
+  x25519Public(out: Uint8Array, secret: Uint8Array): number;
+  /** Keyed BLAKE2s of 16 bytes; the key 1 to 32 bytes. Returns 0 or -errno. */
+  mac(out: Uint8Array, key: Uint8Array, input: Uint8Array): number;
   /** BLAKE2s-256 of a || b. Returns 0 or -errno. */
   blake2s(out: Uint8Array, a: Uint8Array, b: Uint8Array): number;
   /** HMAC-BLAKE2s-256; the key at most 64 bytes. Returns 0 or -errno. */
