@@ -1,6 +1,6 @@
 /*
  * OpenSSL's own ChaCha20, Poly1305 and X25519 below EVP. The node binary exports these functions though no header declares them:
- * they are found by name, compared with EVP once, and not used where either fails (docs/decisions/0013).
+ * they are found by name, compared with EVP once, and not used where either fails (docs/decisions/0014).
  */
 #ifndef WIREHAUL_PRIMITIVES_H
 #define WIREHAUL_PRIMITIVES_H
