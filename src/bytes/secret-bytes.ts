@@ -5,7 +5,7 @@
  */
 
 /** `length` zero bytes that are never moved; the owner wipes them with fill(0). */
-export function secretBytes(length: number): Uint8Array {
+export function secretBytes(length: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(new ArrayBuffer(length));
 }
 

@@ -5,6 +5,7 @@
 import { loadNative } from "../io/load-native.ts";
 import type { Native } from "../io/native.ts";
 import { Device } from "./device.ts";
+import { HandshakePool } from "./handshake-pool.ts";
 import { LaneThread } from "./lane-thread.ts";
 import { createTun, givenTunName } from "./tun.ts";
 
@@ -32,16 +33,20 @@ export class Engine {
   readonly #lane: LaneThread;
   readonly #devices = new Map<number, Device>();
   readonly #log: NonNullable<EngineOptions["log"]>;
+  readonly #pool = new HandshakePool();
+  readonly #crypto: "openssl" | "noble";
   #nextKey = 1;
 
   constructor(options: EngineOptions = {}) {
     this.#log = options.log ?? (() => undefined);
+    this.#crypto = options.crypto ?? "openssl";
     this.#lane = new LaneThread(
       this.#native,
-      { crypto: options.crypto ?? "openssl", verbose: options.verbose ?? false },
+      { crypto: this.#crypto, verbose: options.verbose ?? false },
       {
         gone: (key) => this.#lose(key, undefined),
         log: (key, level, text) => this.#log(level, this.#devices.get(key)?.name ?? "", text),
+        initiations: (key, bytes, count) => void this.#solve(key, bytes, count),
         died: (reason) => {
           for (const key of [...this.#devices.keys()]) this.#lose(key, reason);
         },
@@ -77,7 +82,19 @@ export class Engine {
   /** Closes all devices and ends the lanes. */
   async close(): Promise<void> {
     await this.#lane.stop();
+    await this.#pool.close();
     for (const key of [...this.#devices.keys()]) this.#lose(key, undefined);
+  }
+
+  async #solve(key: number, bytes: Uint8Array<ArrayBuffer>, count: number): Promise<void> {
+    let solved: Uint8Array<ArrayBuffer> | undefined;
+    try {
+      solved = await this.#pool.solve({ crypto: this.#crypto, bytes, count });
+    } catch {
+      // Full or closed: the lane counts them as dropped, and their senders try again.
+      bytes.fill(0);
+    }
+    this.#lane.solved(key, solved, count);
   }
 
   #lose(key: number, reason: Error | undefined): void {

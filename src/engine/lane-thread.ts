@@ -8,6 +8,8 @@ import type { FromLane, LaneData, LaneReply, LaneRequest, ToLane } from "../lane
 export interface LaneThreadEvents {
   gone(key: number): void;
   log(key: number, level: "verbose" | "error", text: string): void;
+  /** Initiations for the handshake pool; the answer goes back by {@link LaneThread.solved}. */
+  initiations(key: number, bytes: Uint8Array<ArrayBuffer>, count: number): void;
   /** The thread ended without being told to. */
   died(reason: Error): void;
 }
@@ -59,6 +61,13 @@ export class LaneThread {
     return pending.promise;
   }
 
+  /** Gives initiations back, solved; undefined: they are lost. Takes the memory over. */
+  solved(key: number, bytes: Uint8Array<ArrayBuffer> | undefined, count: number): void {
+    if (this.#hasEnded) bytes?.fill(0);
+    else
+      this.#send({ kind: "solved", key, bytes, count }, bytes === undefined ? [] : [bytes.buffer]);
+  }
+
   /** Ends the thread; its interfaces are closed and their keys wiped. */
   async stop(): Promise<void> {
     if (!this.#isStopping) {
@@ -68,8 +77,8 @@ export class LaneThread {
     await this.#exited;
   }
 
-  #send(message: ToLane): void {
-    this.#worker.postMessage(message);
+  #send(message: ToLane, moved: readonly ArrayBuffer[] = []): void {
+    this.#worker.postMessage(message, moved);
     this.#native.eventSignal(this.#eventFd);
   }
 
@@ -78,6 +87,9 @@ export class LaneThread {
       case "reply":
         this.#pending.get(message.id)?.resolve(message.reply);
         this.#pending.delete(message.id);
+        break;
+      case "initiations":
+        events.initiations(message.key, message.bytes, message.count);
         break;
       case "gone":
         events.gone(message.key);

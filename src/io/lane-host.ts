@@ -92,6 +92,10 @@ export class LaneHost implements LaneControl {
         this.#lane.stop();
         continue;
       }
+      if (message.kind === "solved") {
+        this.#finish(message);
+        continue;
+      }
       const { id, key, request } = message;
       this.#post({ kind: "reply", id, reply: this.#answer(key, request) });
       if (request.kind === "set" && request.operations.length > LARGE_REQUEST) this.#tidyUp();
@@ -130,6 +134,17 @@ export class LaneHost implements LaneControl {
     }
   }
 
+  #finish({ key, bytes, count }: Extract<ToLane, { kind: "solved" }>): void {
+    const iface = this.#interfaces.get(key);
+    if (iface === undefined) {
+      bytes?.fill(0);
+      return;
+    }
+    iface.tunnel.finishInitiations(bytes, count, this.#lane.moment);
+    iface.flush();
+    this.#lane.reschedule(iface);
+  }
+
   #add(key: number, tunFd: number, namespaceFd: number): LaneReply {
     const { native, suite, verbose } = this.#parts;
     try {
@@ -146,6 +161,11 @@ export class LaneHost implements LaneControl {
           slab: this.#slab,
           entropy,
           stagingBudget: this.#stagingBudget,
+          submit: (bytes, count) =>
+            this.#parts.port.postMessage(
+              { kind: "initiations", key, bytes, count } satisfies FromLane,
+              [bytes.buffer],
+            ),
           log,
         },
         tun,

@@ -12,7 +12,7 @@ import type { LinkState, TunPort, UdpPort } from "./ports.ts";
 import { LaneStats } from "./stats.ts";
 
 /** Ours: handshake messages worked off in a turn that brought few datagrams. See {@link Interface.handleTime}. */
-const HANDSHAKES_PER_TURN = 8;
+const HANDSHAKES_PER_TURN = 32;
 const EPOLLERR = 0x8;
 const EPOLLHUP = 0x10;
 

@@ -41,10 +41,24 @@ export type ToLane =
       readonly key: number;
       readonly request: LaneRequest;
     }
+  /** What the pool made of `initiations`; undefined: nothing. The memory is moved. */
+  | {
+      readonly kind: "solved";
+      readonly key: number;
+      readonly bytes: Uint8Array<ArrayBuffer> | undefined;
+      readonly count: number;
+    }
   | { readonly kind: "stop" };
 
 export type FromLane =
   | { readonly kind: "reply"; readonly id: number; readonly reply: LaneReply }
+  /** A block for the handshake pool (src/session/handshake-batch.ts); the memory is moved. */
+  | {
+      readonly kind: "initiations";
+      readonly key: number;
+      readonly bytes: Uint8Array<ArrayBuffer>;
+      readonly count: number;
+    }
   /** The interface was deleted by somebody else; the lane has let it go. */
   | { readonly kind: "gone"; readonly key: number }
   | {
@@ -53,3 +67,10 @@ export type FromLane =
       readonly level: "verbose" | "error";
       readonly text: string;
     };
+
+/** What a thread of the handshake pool is given; it comes back solved. */
+export interface PoolTask {
+  readonly crypto: "openssl" | "noble";
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly count: number;
+}

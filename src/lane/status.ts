@@ -49,6 +49,8 @@ export interface InterfaceStatus {
   readonly segments: boolean;
   readonly handshakeQueue: number;
   readonly isUnderLoad: boolean;
+  /** Initiations that were handed to the handshake pool. */
+  readonly handshakesPooled: number;
   /** Reasons with a count above zero. */
   readonly drops: Readonly<Record<string, number>>;
   readonly lane: Readonly<LaneStats>;
@@ -105,6 +107,7 @@ export function interfaceStatus(
     segments: iface.udp.segments,
     handshakeQueue: state.queue.count,
     isUnderLoad: state.queue.isUnderLoad(now),
+    handshakesPooled: state.offload.total,
     drops,
     lane: { ...iface.stats },
     laneDrops,

@@ -53,6 +53,13 @@ export interface OpenedInitiation {
   readonly senderIndex: number;
 }
 
+/** The Diffie-Hellman of a response that was done beforehand: tokens e, ee and se, 32 bytes each. */
+export interface PreparedResponse {
+  readonly ephemeralPublic: Uint8Array;
+  readonly ee: Uint8Array;
+  readonly se: Uint8Array;
+}
+
 export class Handshake {
   state: HandshakeState = HandshakeState.none;
   readonly remoteStatic: Uint8Array;
@@ -200,14 +207,14 @@ export class Handshake {
   }
 
   /**
-   * Writes type to the empty AEAD of a response (60 of 92 bytes) into `out`; the macs come after. False: no initiation
-   * was consumed, or a key is of low order.
+   * Writes type to the empty AEAD of a response (60 of 92 bytes) into `out`; the macs come after. `ephemeral`: 32 fresh
+   * random bytes, or what was made of them. False: no initiation was consumed, or a key is of low order.
    */
   createResponse(
     suite: Suite,
     out: Uint8Array,
     localIndex: number,
-    ephemeral: Uint8Array,
+    ephemeral: Uint8Array | PreparedResponse,
   ): boolean {
     const progress = this.#progress;
     if (this.state !== HandshakeState.initiationConsumed || progress === undefined) return false;
@@ -215,15 +222,18 @@ export class Handshake {
 
     // e
     const ephemeralPublic = field(out, responseLayout.ephemeral, KEY_BYTES);
-    suite.publicKey(ephemeralPublic, ephemeral);
+    if (ephemeral instanceof Uint8Array) suite.publicKey(ephemeralPublic, ephemeral);
+    else ephemeralPublic.set(ephemeral.ephemeralPublic);
     kdf1(suite, chainKey, chainKey, ephemeralPublic);
     suite.hash(hash, hash, ephemeralPublic);
 
     // ee, se
-    if (
-      !mixShared(suite, chainKey, undefined, ephemeral, progress.remoteEphemeral) ||
-      !mixShared(suite, chainKey, undefined, ephemeral, this.remoteStatic)
-    ) {
+    const isMixed =
+      ephemeral instanceof Uint8Array
+        ? mixShared(suite, chainKey, undefined, ephemeral, progress.remoteEphemeral) &&
+          mixShared(suite, chainKey, undefined, ephemeral, this.remoteStatic)
+        : mixSecret(suite, chainKey, ephemeral.ee) && mixSecret(suite, chainKey, ephemeral.se);
+    if (!isMixed) {
       this.clear();
       return false;
     }
@@ -366,6 +376,31 @@ export function openInitiation(
     remoteStatic,
     senderIndex: viewOf(message).getUint32(initiationLayout.sender, true),
   };
+}
+
+/** What {@link openInitiation} gave somewhere else, put together again; all are copied. */
+export function reopened(
+  message: Uint8Array,
+  remoteStatic: Uint8Array,
+  hash: Uint8Array,
+  chainKey: Uint8Array,
+): OpenedInitiation {
+  const progress = new Progress();
+  progress.hash.set(hash);
+  progress.chainKey.set(chainKey);
+  progress.remoteEphemeral.set(field(message, initiationLayout.ephemeral, KEY_BYTES));
+  return {
+    progress,
+    remoteStatic: remoteStatic.slice(),
+    senderIndex: viewOf(message).getUint32(initiationLayout.sender, true),
+  };
+}
+
+/** KDF1 of the chain key with a shared secret. False: it is all zero. */
+function mixSecret(suite: Suite, chainKey: Uint8Array, shared: Uint8Array): boolean {
+  if (isZero(shared)) return false;
+  kdf1(suite, chainKey, chainKey, shared);
+  return true;
 }
 
 /** KDF2 (or, without `key`, KDF1) of the chain key with DH(secret, point). False: the shared secret is all zero. */

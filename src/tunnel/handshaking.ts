@@ -2,10 +2,13 @@
  * Handshake messages received (whitepaper 5.4, 5.3; K receive.c): which to believe, when to demand a cookie, how to answer,
  * and what a finished handshake sets going. Initiations of our own are `initiating.ts`.
  */
+
+import { isEqual } from "../bytes/equal.ts";
 import { loadLe32 } from "../bytes/integer.ts";
 import { secretBytes } from "../bytes/secret-bytes.ts";
 import { ENDPOINT_BYTES, slabLayout } from "../bytes/slab.ts";
-import { HandshakeState, openInitiation } from "../session/handshake.ts";
+import { HandshakeState, openInitiation, type PreparedResponse } from "../session/handshake.ts";
+import { HandshakeBatch, type Solved } from "../session/handshake-batch.ts";
 import type { Identity } from "../session/identity.ts";
 import {
   HANDSHAKE_TOS,
@@ -36,10 +39,11 @@ const ADMITTED_PER_TURN = 8;
 /** Takes at most `budget` messages from the queue. */
 export function processHandshakes(state: TunnelState, budget: number, moment: Moment): void {
   let admitted = 0;
+  state.offload.begin(state.queue.count);
   for (let i = 0; i < budget && admitted < ADMITTED_PER_TURN; i++) {
     const isUnderLoad = state.queue.isUnderLoad(moment.now);
     const entry = state.queue.take();
-    if (entry === undefined) return;
+    if (entry === undefined) break;
     if (state.identity === undefined || !state.isUp) {
       state.drop(Drop.noIdentity, 1);
       continue;
@@ -49,6 +53,9 @@ export function processHandshakes(state: TunnelState, budget: number, moment: Mo
     if (type === TYPE_COOKIE_REPLY) {
       consumeCookieReply(state, message, moment);
     } else if (admit(state, state.identity, message, endpoint, isUnderLoad, moment)) {
+      if (type === TYPE_INITIATION && state.offload.take(state.identity, message, endpoint)) {
+        continue;
+      }
       admitted++;
       if (type === TYPE_INITIATION) {
         consumeInitiation(state, state.identity, message, endpoint, moment);
@@ -57,6 +64,33 @@ export function processHandshakes(state: TunnelState, budget: number, moment: Mo
       }
     }
   }
+  state.offload.end();
+}
+
+/** A block of `count` initiations is back from the pool; undefined: it was lost there. Wipes it. */
+export function finishInitiations(
+  state: TunnelState,
+  bytes: Uint8Array<ArrayBuffer> | undefined,
+  count: number,
+  moment: Moment,
+): void {
+  state.offload.settle();
+  const { identity } = state;
+  if (bytes === undefined) {
+    state.drop(Drop.handshakeQueueFull, count);
+    return;
+  }
+  const batch = new HandshakeBatch(bytes, count);
+  if (identity === undefined || !state.isUp || !isEqual(identity.publicKey, batch.publicKey)) {
+    state.drop(Drop.noIdentity, count);
+  } else {
+    for (let index = 0; index < count; index++) {
+      const solved = batch.solved(index);
+      if (solved === undefined) state.drop(Drop.badHandshake, 1);
+      else acceptInitiation(state, identity, solved, moment);
+    }
+  }
+  batch.wipe();
 }
 
 /** The macs, and under load the cookie and the rate of its source (whitepaper 5.3, 5.4.7). */
@@ -125,14 +159,28 @@ function consumeInitiation(
   moment: Moment,
 ): void {
   const opened = openInitiation(state.suite, identity, message);
-  const peer = opened === undefined ? undefined : state.peerByKey(opened.remoteStatic);
-  if (opened === undefined || peer === undefined) {
-    opened?.progress.wipe();
+  if (opened === undefined) {
     state.drop(Drop.badHandshake, 1);
     return;
   }
-  const ours = peer.handshake.localIndex;
-  if (!peer.handshake.consumeInitiation(state.suite, identity, opened, message, moment.now)) {
+  acceptInitiation(state, identity, { message, endpoint, opened }, moment);
+}
+
+/** `response` is missing if its Diffie-Hellman is still to be done. */
+type Accepted = Omit<Solved, "response"> & { readonly response?: PreparedResponse };
+
+function acceptInitiation(
+  state: TunnelState,
+  identity: Identity,
+  { message, endpoint, opened, response }: Accepted,
+  moment: Moment,
+): void {
+  const peer = state.peerByKey(opened.remoteStatic);
+  const ours = peer?.handshake.localIndex ?? 0;
+  if (
+    peer === undefined ||
+    !peer.handshake.consumeInitiation(state.suite, identity, opened, message, moment.now)
+  ) {
     opened.progress.wipe();
     state.drop(Drop.badHandshake, 1);
     return;
@@ -141,16 +189,26 @@ function consumeInitiation(
   state.handshakes.delete(ours, peer);
   heardFrom(state, peer, endpoint, INITIATION_BYTES, moment);
   state.log?.(peer, "Received handshake initiation");
-  respond(state, peer, moment);
+  respond(state, peer, response, moment);
 }
 
-function respond(state: TunnelState, peer: Peer, moment: Moment): void {
+function respond(
+  state: TunnelState,
+  peer: Peer,
+  prepared: PreparedResponse | undefined,
+  moment: Moment,
+): void {
   const { suite } = state;
   const offset = room(state, RESPONSE_BYTES);
   const message = state.slab.bytes.subarray(offset, offset + RESPONSE_BYTES);
   const ephemeral = secretBytes(32);
-  state.entropy(ephemeral);
-  const created = peer.handshake.createResponse(suite, message, state.freshIndex(), ephemeral);
+  if (prepared === undefined) state.entropy(ephemeral);
+  const created = peer.handshake.createResponse(
+    suite,
+    message,
+    state.freshIndex(),
+    prepared ?? ephemeral,
+  );
   ephemeral.fill(0);
   if (!created) {
     state.drop(Drop.badHandshake, 1);
@@ -215,11 +273,21 @@ export function queueHandshake(
   offset: number,
   length: number,
   from: number,
+  moment: Moment,
 ): void {
   const endpointAt = slabLayout.messageEndpoint.offset + from * ENDPOINT_BYTES;
   const { bytes } = state.slab;
   const isPreferred =
     type === TYPE_INITIATION ? hasMac(bytes, offset + length) : answersUs(state, type, offset);
+  // Who forges another's address can keep that one from a first cookie this way; the queue would do so too, for everybody.
+  if (
+    !isPreferred &&
+    state.queue.isUnderLoad(moment.now) &&
+    !state.unprovenLimit.allow(bytes, endpointAt, moment.now)
+  ) {
+    state.drop(Drop.rateLimited, 1);
+    return;
+  }
   if (!state.queue.push(bytes, offset, length, bytes, endpointAt, isPreferred)) {
     state.drop(Drop.handshakeQueueFull, 1);
   }

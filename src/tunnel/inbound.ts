@@ -51,7 +51,7 @@ export function receiveDatagrams(state: TunnelState, count: number, moment: Mome
     const length = slab.receivedLength[index]!;
     const type = length >= 4 ? view.getUint32(offset, true) : 0;
     if (type !== TYPE_TRANSPORT) {
-      receiveHandshake(state, index, type);
+      receiveHandshake(state, index, type, moment);
       index++;
       continue;
     }
@@ -78,7 +78,7 @@ function isTransportFor(state: TunnelState, index: number, receiver: number): bo
   );
 }
 
-function receiveHandshake(state: TunnelState, index: number, type: number): void {
+function receiveHandshake(state: TunnelState, index: number, type: number, moment: Moment): void {
   const length = state.slab.receivedLength[index]!;
   let wanted = 0;
   if (type === TYPE_INITIATION) wanted = INITIATION_BYTES;
@@ -88,7 +88,8 @@ function receiveHandshake(state: TunnelState, index: number, type: number): void
   else if (length !== wanted) state.drop(Drop.badSize, 1);
   else {
     const { slab } = state;
-    queueHandshake(state, type, slab.receivedOffset[index]!, length, slab.receivedMessage[index]!);
+    const offset = slab.receivedOffset[index]!;
+    queueHandshake(state, type, offset, length, slab.receivedMessage[index]!, moment);
   }
 }
 

@@ -14,6 +14,7 @@ import { REKEY_TIMEOUT_JITTER_MAX } from "../wire/constants.ts";
 import { dropCounters } from "./drop.ts";
 import { HandshakeQueue } from "./handshake-queue.ts";
 import { IndexTable } from "./index-table.ts";
+import { Offload, type SubmitBatch } from "./offload.ts";
 import { Outbox, type OutboxSink } from "./outbox.ts";
 import { Peer } from "./peer.ts";
 import type { StagingBudget } from "./staging.ts";
@@ -38,12 +39,21 @@ export interface TunnelPorts {
   readonly entropy: Entropy;
   /** Shared by all tunnels of a lane. */
   readonly stagingBudget: StagingBudget;
+  /** Hands initiations to other threads; undefined: there are none. */
+  readonly submit?: SubmitBatch | undefined;
   /** Undefined: nobody listens. */
   readonly log?: TunnelLog | undefined;
 }
 
 /** K messages.h MAX_PEERS_PER_DEVICE. */
 export const PEERS_MAX: number = 1 << 20;
+
+/**
+ * Ours: handshake messages of one source that are looked at under load before it has a cookie; an honest one sends one in 5 s. More
+ * cost the lane time that a transfer needs: 30,000 a second took a sixth of its throughput.
+ */
+const UNPROVEN_PER_SECOND = 100;
+const UNPROVEN_BURST = 20;
 
 export class TunnelState {
   readonly suite: Suite;
@@ -59,7 +69,11 @@ export class TunnelState {
   readonly deadlines: DeadlineHeap<Peer> = new DeadlineHeap<Peer>();
   readonly queue: HandshakeQueue = new HandshakeQueue();
   readonly checker: CookieChecker;
+  readonly offload: Offload;
+  /** Of messages whose mac2 proved their source. */
   readonly rateLimit: RateLimit = new RateLimit();
+  /** Of those that prove nothing: see handshaking.ts. */
+  readonly unprovenLimit: RateLimit = new RateLimit(UNPROVEN_PER_SECOND, UNPROVEN_BURST);
   identity: Identity | undefined;
   /** Of the TUN interface. */
   mtu = 1420;
@@ -90,6 +104,7 @@ export class TunnelState {
     this.log = ports.log;
     this.#budget = ports.stagingBudget;
     this.checker = new CookieChecker(ports.suite);
+    this.offload = new Offload(ports.submit);
   }
 
   get peerCount(): number {

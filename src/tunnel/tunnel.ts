@@ -9,7 +9,7 @@ import { OFF } from "../session/timers.ts";
 import { Drop } from "./drop.ts";
 import { copyEndpoint, hasEndpoint } from "./endpoint.ts";
 import { expireDeadlines } from "./expiry.ts";
-import { processHandshakes } from "./handshaking.ts";
+import { finishInitiations, processHandshakes } from "./handshaking.ts";
 import { receiveDatagrams } from "./inbound.ts";
 import { sendInner, sendKeepalive, sendStaged } from "./outbound.ts";
 import type { Outbox } from "./outbox.ts";
@@ -44,6 +44,15 @@ export class Tunnel {
   handleHandshakes(budget: number, moment: Moment): boolean {
     if (this.state.queue.count > 0) processHandshakes(this.state, budget, moment);
     return this.state.queue.count > 0;
+  }
+
+  /** Initiations that were handed to `TunnelPorts.submit` are back; undefined: they were lost. Wipes `bytes`. */
+  finishInitiations(
+    bytes: Uint8Array<ArrayBuffer> | undefined,
+    count: number,
+    moment: Moment,
+  ): void {
+    finishInitiations(this.state, bytes, count, moment);
   }
 
   /** The next moment (monotonic milliseconds) at which {@link handleDeadline} has something to do, or Infinity. */

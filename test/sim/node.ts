@@ -6,6 +6,7 @@ import { ENDPOINT_BYTES, endpointLayout, Slab, slabLayout } from "../../src/byte
 import { nobleCipher } from "../../src/crypto/noble-cipher.ts";
 import { opensslSuite } from "../../src/crypto/openssl.ts";
 import type { Suite } from "../../src/crypto/suite.ts";
+import type { SubmitBatch } from "../../src/tunnel/offload.ts";
 import type { Outbox } from "../../src/tunnel/outbox.ts";
 import type { Peer } from "../../src/tunnel/peer.ts";
 import { Tunnel } from "../../src/tunnel/tunnel.ts";
@@ -68,6 +69,7 @@ export class SimNode {
     readonly clock: SimClock;
     readonly seed: number;
     readonly suite?: Suite;
+    readonly submit?: SubmitBatch;
   }) {
     const suite = options.suite ?? opensslSuite;
     this.address = options.address;
@@ -79,6 +81,7 @@ export class SimNode {
       sink: this,
       entropy: seededBytes(options.seed),
       stagingBudget: { bytes: 0 },
+      submit: options.submit,
     });
     this.tunnel.setPrivateKey(options.secret);
     suite.publicKey(this.publicKey, options.secret);
@@ -112,8 +115,14 @@ export class SimNode {
     this.#flush();
   }
 
-  /** Datagrams arrive, as one receive; each is a message of its own. */
+  /** Datagrams arrive, as one receive, and are worked off; each is a message of its own. */
   receive(...datagrams: readonly Datagram[]): void {
+    this.arrive(...datagrams);
+    this.settle();
+  }
+
+  /** Datagrams arrive, at most 16; handshake messages are only queued. */
+  arrive(...datagrams: readonly Datagram[]): void {
     datagrams.forEach((datagram, index) => {
       const offset = slabLayout.inbound.offset + index * 65_536;
       this.slab.bytes.set(datagram.bytes, offset);
@@ -125,13 +134,12 @@ export class SimNode {
       this.slab.bytes.set(recordOf(datagram.from), at);
     });
     this.tunnel.receive(datagrams.length, this.#clock);
-    this.settle();
   }
 
-  /** Deadlines that are due, and all queued handshakes. */
-  settle(): void {
+  /** Deadlines that are due, and all queued handshakes, `budget` at a time. */
+  settle(budget = 8): void {
     this.tunnel.handleDeadline(this.#clock);
-    while (this.tunnel.handleHandshakes(8, this.#clock)) this.#flush();
+    while (this.tunnel.handleHandshakes(budget, this.#clock)) this.#flush();
     this.#flush();
   }
 

@@ -287,6 +287,27 @@ describe("a session between two tunnels, in virtual time", () => {
     expect(Pair.take(pair.b).map(typeOf)).toEqual([TYPE_RESPONSE]);
   });
 
+  it("under load looks at few messages of a source that proves nothing, and still at others'", () => {
+    const pair = new Pair();
+    pair.a.send(pair.aToB());
+    const initiation = Pair.take(pair.a)[0]!;
+    const forged = initiation.bytes.slice();
+    forged[60]! ^= 1;
+    for (let i = 0; i < 140; i++) {
+      pair.b.tunnel.state.queue.push(forged, 0, 148, new Uint8Array(48), 0, false);
+    }
+    const { drops } = pair.b.tunnel.state;
+    for (let i = 0; i < 300; i++) pair.b.receive(initiation);
+    expect(drops[Drop.rateLimited]).toBe(280);
+    expect(Pair.take(pair.b)).toHaveLength(20);
+    pair.b.receive({ ...initiation, from: "198.51.100.7:1" });
+    expect(Pair.take(pair.b).map(typeOf)).toEqual([TYPE_COOKIE_REPLY]);
+    // 100 a second: half a second gives 20 again, which is the most.
+    pair.clock.now += 500;
+    for (let i = 0; i < 300; i++) pair.b.receive(initiation);
+    expect(drops[Drop.rateLimited]).toBe(560);
+  });
+
   it("goes on after both sides initiate at the same moment", () => {
     const pair = new Pair();
     pair.b.tunnel.setEndpoint(pair.peerA, pair.peerB.endpoint);

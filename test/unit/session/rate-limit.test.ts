@@ -37,6 +37,23 @@ describe("RateLimit", () => {
     expect(allowed(limit, source, 1_900, 20)).toBe(5);
   });
 
+  it("has the rate and burst that it is made with", () => {
+    const limit = new RateLimit(100, 20);
+    const source = record("192.0.2.1");
+    expect(allowed(limit, source, 1_000, 50)).toBe(20);
+    expect(allowed(limit, source, 1_009, 50)).toBe(0);
+    expect(allowed(limit, source, 1_010, 50)).toBe(1);
+  });
+
+  it("tells an IPv4 address from an IPv6 prefix of the same bytes", () => {
+    const limit = new RateLimit(1, 1);
+    expect(limit.allow(record("0.0.0.0"), 0, 1_000)).toBe(true);
+    expect(limit.allow(record("::"), 0, 1_000)).toBe(true);
+    expect(limit.allow(record("0:0:0:1::"), 0, 1_000)).toBe(true);
+    expect(limit.allow(record("255.255.255.255"), 0, 1_000)).toBe(true);
+    expect(limit.size).toBe(4);
+  });
+
   it("gives 20 per second to who keeps trying", () => {
     const limit = new RateLimit();
     const source = record("192.0.2.1");
