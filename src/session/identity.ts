@@ -13,6 +13,11 @@ function ascii(text: string): Uint8Array {
   return Uint8Array.from(text, (character) => character.charCodeAt(0));
 }
 
+const CONSTRUCTION_BYTES = ascii(CONSTRUCTION);
+const IDENTIFIER_BYTES = ascii(IDENTIFIER);
+const MAC1_BYTES = ascii(LABEL_MAC1);
+const COOKIE_BYTES = ascii(LABEL_COOKIE);
+
 /** HASH(label || public key): the key of mac1 or of the cookie's XChaCha20-Poly1305 (whitepaper 5.4.4, 5.4.7). */
 export function labelKey(
   suite: Suite,
@@ -20,21 +25,21 @@ export function labelKey(
   publicKey: Uint8Array,
 ): Uint8Array {
   const key = new Uint8Array(HASH_BYTES);
-  suite.hash(key, ascii(label === "mac1" ? LABEL_MAC1 : LABEL_COOKIE), publicKey);
+  suite.hash(key, label === "mac1" ? MAC1_BYTES : COOKIE_BYTES, publicKey);
   return key;
 }
 
 /** HASH(CONSTRUCTION) into `out`: the first chaining key (whitepaper 5.4.2). */
 export function initialChainKey(suite: Suite, out: Uint8Array): void {
-  suite.hash(out, ascii(CONSTRUCTION), EMPTY);
+  suite.hash(out, CONSTRUCTION_BYTES, EMPTY);
 }
 
 /** HASH(HASH(chain key || IDENTIFIER) || responder's public key) into `out`: the first hash. */
 export function initialHash(suite: Suite, out: Uint8Array, responder: Uint8Array): void {
   const chainKey = new Uint8Array(HASH_BYTES);
   initialChainKey(suite, chainKey);
-  suite.hash(out, chainKey, ascii(IDENTIFIER));
-  suite.hash(out, out.slice(), responder);
+  suite.hash(out, chainKey, IDENTIFIER_BYTES);
+  suite.hash(out, out, responder);
 }
 
 export class Identity {
