@@ -2,8 +2,6 @@ import { describe, expect, it } from "vitest";
 import { Slab } from "../../../src/bytes/slab.ts";
 import { nobleCipher } from "../../../src/crypto/noble-cipher.ts";
 import { opensslSuite } from "../../../src/crypto/openssl.ts";
-import { Lane } from "../../../src/lane/lane.ts";
-import type { Waiter } from "../../../src/lane/ports.ts";
 import { WarmUp } from "../../../src/lane/warm-up.ts";
 import { seededBytes } from "../../sim/node.ts";
 
@@ -34,29 +32,4 @@ describe("warm-up", () => {
     while (work.step()) steps++;
     expect(steps).toBe(250);
   }, 60_000);
-
-  it("is done only while nothing is ready, without waiting, and then no more", () => {
-    const waits: number[] = [];
-    let ready = 1;
-    let steps = 0;
-    const waiter: Waiter = {
-      ready: new Int32Array([0]),
-      events: new Int32Array([1]),
-      now: 1,
-      wallMs: 1,
-      wait: (timeout) => {
-        waits.push(timeout);
-        return ready;
-      },
-    };
-    const control = { drain: () => undefined, gone: () => undefined };
-    const lane = new Lane(waiter, control);
-    lane.whenIdle({ step: () => ++steps < 2 });
-    lane.turn();
-    expect(steps).toBe(0);
-    ready = 0;
-    for (let i = 0; i < 4; i++) lane.turn();
-    expect(steps).toBe(2);
-    expect(waits).toEqual([0, 0, 0, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]);
-  });
 });

@@ -1,0 +1,64 @@
+/** How a lane waits. */
+import { describe, expect, it } from "vitest";
+import { ATTENTIVE_MS, CONTROL_TAG, GLANCE_MS, Lane } from "../../../src/lane/lane.ts";
+import type { Waiter } from "../../../src/lane/ports.ts";
+
+const FOREVER = Number.POSITIVE_INFINITY;
+
+/** A waiter on which the control event is ready when the test says so; time is the test's. */
+class ScriptedWaiter implements Waiter {
+  readonly ready: Int32Array = new Int32Array([CONTROL_TAG]);
+  readonly events: Int32Array = new Int32Array([1]);
+  now = 5_000;
+  wallMs = 1;
+  isReady = false;
+  readonly waits: number[] = [];
+
+  wait(timeoutMs: number): number {
+    this.waits.push(timeoutMs);
+    return this.isReady ? 1 : 0;
+  }
+}
+
+function makeLane(): { readonly lane: Lane; readonly waiter: ScriptedWaiter } {
+  const waiter = new ScriptedWaiter();
+  return { lane: new Lane(waiter, { drain: () => undefined, gone: () => undefined }), waiter };
+}
+
+describe("Lane", () => {
+  it("waits for ever when there is nothing to do", () => {
+    const { lane, waiter } = makeLane();
+    for (let i = 0; i < 3; i++) lane.turn();
+    expect(waiter.waits).toEqual([FOREVER, FOREVER, FOREVER]);
+  });
+
+  it("looks up every 2 ms for 100 ms after something was ready, and no more then", () => {
+    const { lane, waiter } = makeLane();
+    waiter.isReady = true;
+    lane.turn();
+    waiter.isReady = false;
+    let turns = 0;
+    for (; waiter.waits.at(-1) !== FOREVER || turns === 0; turns++) {
+      waiter.now += GLANCE_MS;
+      lane.turn();
+    }
+    expect(turns).toBe(ATTENTIVE_MS / GLANCE_MS + 1);
+    expect(waiter.waits.slice(1, -1)).toEqual(Array(turns - 1).fill(GLANCE_MS));
+    lane.turn();
+    expect(waiter.waits.at(-1)).toBe(FOREVER);
+  });
+
+  it("does idle work only while nothing is ready, without waiting, until it is done", () => {
+    const { lane, waiter } = makeLane();
+    let steps = 0;
+    lane.whenIdle({ step: () => ++steps < 2 });
+    waiter.isReady = true;
+    lane.turn();
+    expect(steps).toBe(0);
+    waiter.isReady = false;
+    waiter.now += ATTENTIVE_MS;
+    for (let i = 0; i < 4; i++) lane.turn();
+    expect(steps).toBe(2);
+    expect(waiter.waits).toEqual([0, 0, 0, FOREVER, FOREVER]);
+  });
+});
