@@ -2,9 +2,17 @@
 import { CONTESTANTS, type Contestant, isPresent } from "./contestant.ts";
 import type { Effort } from "./measures.ts";
 
-export type Part = "lane" | "micro" | "e2e" | "peers" | "handshakes" | "scale";
+export type Part = "lane" | "micro" | "e2e" | "peers" | "handshakes" | "flood" | "scale";
 /** In the order in which they are run. */
-export const PARTS: readonly Part[] = ["lane", "micro", "e2e", "peers", "handshakes", "scale"];
+export const PARTS: readonly Part[] = [
+  "lane",
+  "micro",
+  "e2e",
+  "peers",
+  "handshakes",
+  "flood",
+  "scale",
+];
 
 export const USAGE: string = `usage: npm run bench -- [all|${PARTS.join("|")}]... [--smoke] [--check]
          [--rounds N] [--seconds N] [--gigabytes N] [--most N] [--only NAME,NAME]

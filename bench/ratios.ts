@@ -1,5 +1,6 @@
 /** Wirehaul against wireguard-go in one run, figure by figure, with what is aimed for. */
 import type { Contestant } from "./contestant.ts";
+import type { FloodFigures } from "./flood.ts";
 import type { HandshakesFigures } from "./handshakes.ts";
 import type { Figures } from "./measures.ts";
 import type { PeersFigures } from "./peers.ts";
@@ -13,6 +14,7 @@ type Source =
   | { readonly part: "e2e"; readonly key: keyof Figures }
   | { readonly part: "peers"; readonly key: keyof PeersFigures }
   | { readonly part: "handshakes"; readonly key: keyof HandshakesFigures }
+  | { readonly part: "flood"; readonly key: keyof FloodFigures }
   | { readonly part: "lane" | "scale" };
 
 type Goal = Source & {
@@ -46,6 +48,16 @@ const GOALS: readonly Goal[] = [
     of: "ratio",
     bound: "at least",
     target: 1,
+  },
+  {
+    part: "flood",
+    key: "share",
+    title: "TCP left under a flood, per cent",
+    scale: 100,
+    digits: 1,
+    of: "figure",
+    bound: "at least",
+    target: 90,
   },
   {
     ...OWN,
@@ -99,6 +111,8 @@ function figureOf(goal: Goal, results: Results, name: Contestant): number {
       return goal.scale * medianOf(results.peers?.get(name), goal.key);
     case "handshakes":
       return goal.scale * medianOf(results.handshakes?.get(name), goal.key);
+    case "flood":
+      return goal.scale * medianOf(results.flood?.get(name), goal.key);
     case "lane":
       return name === "wirehaul" ? collectionsPerMillion(results) : Number.NaN;
     case "scale":

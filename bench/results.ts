@@ -4,6 +4,7 @@ import { cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
 import { attempt } from "../src/cli/demo/command.ts";
 import { ROOT } from "../src/cli/demo/implementations.ts";
+import type { FloodFigures } from "./flood.ts";
 import type { HandshakesFigures } from "./handshakes.ts";
 import type { LaneResult } from "./lane.ts";
 import type { Figures } from "./measures.ts";
@@ -19,6 +20,7 @@ export interface Results {
   e2e?: ByContestant<Figures>;
   peers?: ByContestant<PeersFigures>;
   handshakes?: ByContestant<HandshakesFigures>;
+  flood?: ByContestant<FloodFigures>;
   scale?: readonly ScaleFigures[];
 }
 

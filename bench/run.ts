@@ -8,9 +8,11 @@
  *   e2e         throughput, delay, CPU, memory, start
  *   peers       memory and time of 10,000 configured peers
  *   handshakes  initiations answered per second
+ *   flood       what a flood of initiations from one source leaves of a TCP stream
  *   scale       many interfaces in one process
  */
 import { type Contestant, makeCourse, versionOf, withTunnel } from "./contestant.ts";
+import { FLOOD_LINES, measureFlood } from "./flood.ts";
 import { checkGates } from "./gates.ts";
 import { HANDSHAKES_LINES, measureHandshakes, prepareHandshakes } from "./handshakes.ts";
 import { inLab } from "./in-lab.ts";
@@ -27,7 +29,7 @@ import { formatScale, measureScale } from "./scale.ts";
 import { formatFigures } from "./table.ts";
 
 const HANDSHAKE_SECONDS_MAX = 2;
-const PARTS_OF_ROOT: readonly Part[] = ["e2e", "peers", "handshakes", "scale"];
+const PARTS_OF_ROOT: readonly Part[] = ["e2e", "peers", "handshakes", "flood", "scale"];
 
 function print(part: Part | "ratios", text: string): void {
   process.stdout.write(`\n${part}\n\n${text}\n`);
@@ -89,6 +91,17 @@ async function runPart(part: Part, options: Options, results: Results): Promise<
       );
       results.handshakes = found;
       print(part, formatFigures(HANDSHAKES_LINES, found));
+      return failures;
+    }
+    case "flood": {
+      const { results: found, failures } = await measureRounds(
+        part,
+        1,
+        withTunnel(contestants),
+        (name) => inLab((lab) => measureFlood(lab, name, effort.seconds)),
+      );
+      results.flood = found;
+      print(part, formatFigures(FLOOD_LINES, found));
       return failures;
     }
     case "scale": {
