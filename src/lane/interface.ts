@@ -33,8 +33,11 @@ export class Interface implements OutboxSink {
   heapSlot = -1;
   heapKey: number = Number.POSITIVE_INFINITY;
   isGone = false;
-  /** `stats.datagramsReceived` at the end of the last turn. */
-  #settledDatagrams = 0;
+  /** When datagrams last came, or left on behalf of packets; not by a timer. */
+  lastCarriedMs: number = Number.NEGATIVE_INFINITY;
+  /** `stats.datagramsReceived` and `datagramsSent` at the end of the last turn. */
+  #settledReceived = 0;
+  #settledSent = 0;
 
   constructor(ports: Omit<TunnelPorts, "sink">, tun: TunPort, udp: UdpPort, log: InterfaceLog) {
     this.#tun = tun;
@@ -86,12 +89,15 @@ export class Interface implements OutboxSink {
    * the same sockets behind the flood, are not lost there.
    */
   handleTime(moment: Moment): boolean {
+    const { stats } = this;
+    const received = stats.datagramsReceived - this.#settledReceived;
+    if (received > 0 || stats.datagramsSent !== this.#settledSent) this.lastCarriedMs = moment.now;
     if (this.tunnel.nextDeadline() <= moment.now) this.tunnel.handleDeadline(moment);
-    const received = this.stats.datagramsReceived - this.#settledDatagrams;
-    this.#settledDatagrams = this.stats.datagramsReceived;
     const budget = Math.max(HANDSHAKES_PER_TURN, received >>> 1);
     const more = this.tunnel.handleHandshakes(budget, moment);
     this.flush();
+    this.#settledReceived = stats.datagramsReceived;
+    this.#settledSent = stats.datagramsSent;
     return more;
   }
 

@@ -12,7 +12,7 @@ import type { IdleWork, Waiter } from "./ports.ts";
 export const CONTROL_TAG = 0;
 
 /**
- * Ours: for so long after something was ready a lane looks up every GLANCE_MS, though nothing calls it. Caches and branch
+ * Ours: for so long after datagrams came or went a lane looks up every GLANCE_MS, though nothing calls it. Caches and branch
  * predictors stay warm and the core out of its deep sleep: at ten milliseconds between pings the round trip is a third
  * shorter, for one per cent of a core (docs/decisions/0015).
  */
@@ -42,7 +42,7 @@ export class Lane {
   /** Interfaces that were ready in this turn, and those with handshakes left over from the last. */
   readonly #busy = new Set<Interface>();
   readonly #idleWork: IdleWork[] = [];
-  #lastReadyMs = Number.NEGATIVE_INFINITY;
+  #lastCarriedMs = Number.NEGATIVE_INFINITY;
   #isStopped = false;
 
   constructor(waiter: Waiter, control: LaneControl) {
@@ -86,7 +86,6 @@ export class Lane {
     const count = this.#waiter.wait(this.#patience());
     this.#readClocks();
     this.turns++;
-    if (count > 0) this.#lastReadyMs = this.moment.now;
     for (let i = 0; i < count; i++) {
       const tag = this.#waiter.ready[i]!;
       if (tag === CONTROL_TAG) {
@@ -113,7 +112,7 @@ export class Lane {
     if (this.#busy.size > 0 || this.#idleWork.length > 0) return 0;
     const { now } = this.moment;
     const untilDeadline = Math.max(0, this.#deadlines.earliest - now);
-    return now - this.#lastReadyMs < ATTENTIVE_MS
+    return now - this.#lastCarriedMs < ATTENTIVE_MS
       ? Math.min(untilDeadline, GLANCE_MS)
       : untilDeadline;
   }
@@ -126,6 +125,7 @@ export class Lane {
     }
     if (iface.handleTime(this.moment)) this.#busy.add(iface);
     else this.#busy.delete(iface);
+    this.#lastCarriedMs = Math.max(this.#lastCarriedMs, iface.lastCarriedMs);
     this.reschedule(iface);
   }
 
