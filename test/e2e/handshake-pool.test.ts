@@ -51,9 +51,9 @@ describe.each(["openssl", "noble"] as const)("handshake pool, %s", (crypto) => {
       Array.from({ length: 3 }, async () => {
         const { batch, senders } = block();
         const { bytes } = batch;
-        const solved = pool.solve({ crypto, bytes, count: BATCH_MAX });
+        const solved = await pool.solve({ crypto, bytes, count: BATCH_MAX });
         expect(bytes.length).toBe(0);
-        const answers = new HandshakeBatch(await solved, BATCH_MAX);
+        const answers = new HandshakeBatch(solved, BATCH_MAX);
         for (const [index, sender] of senders.entries()) {
           const answer = answers.solved(index);
           expect(answer?.opened.remoteStatic).toEqual(sender);
