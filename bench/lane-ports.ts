@@ -12,7 +12,7 @@ import {
   slabLayout,
 } from "../src/bytes/slab.ts";
 import type { TransportCipher } from "../src/crypto/suite.ts";
-import type { LinkState, TunPort, UdpPort, Waiter } from "../src/lane/ports.ts";
+import type { LinkState, SocketPair, TunPort, UdpPort, Waiter } from "../src/lane/ports.ts";
 import type { Outbox } from "../src/tunnel/outbox.ts";
 import { TYPE_TRANSPORT } from "../src/wire/constants.ts";
 import { TRANSPORT_OVERHEAD_BYTES, transportLayout } from "../src/wire/layout.ts";
@@ -133,6 +133,12 @@ export class MemoryUdp implements UdpPort {
     this.port = port;
     return 0;
   }
+
+  handOut(): readonly SocketPair[] {
+    return [];
+  }
+
+  adopt(): void {}
 
   setMark(): number {
     return 0;

@@ -130,6 +130,7 @@ int tun_gather(struct slab *slab, int32_t i, struct vnet *header);
   F(udpPort)                                                                                                       \
   F(udpMark)                                                                                                       \
   F(udpSegments)                                                                                                   \
+  F(udpSteer)                                                                                                      \
   F(udpReceive)                                                                                                    \
   F(udpSend)                                                                                                       \
   F(eventOpen)                                                                                                     \

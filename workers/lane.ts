@@ -22,6 +22,8 @@ const host = new LaneHost({
   port: parentPort,
   eventFd: data.eventFd,
   verbose: data.verbose,
+  lane: data.lane,
+  lanes: data.lanes,
 });
 host.run();
 parentPort.close();

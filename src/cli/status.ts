@@ -80,7 +80,7 @@ function describe(device: InterfaceStatus): string {
   const { lane } = device;
   const lines = [
     `interface: ${device.name} (${device.isUp ? "up" : "down"}, MTU ${device.mtu}, port ${device.listenPort || "none"})`,
-    `  crypto: ${device.crypto}, TUN offloads: 0x${device.offload.toString(16)}, UDP segmentation: ${device.segments ? "on" : "off"}`,
+    `  crypto: ${device.crypto}, lanes: ${device.lanes}, TUN offloads: 0x${device.offload.toString(16)}, UDP segmentation: ${device.segments ? "on" : "off"}`,
     `  in:  ${lane.datagramsReceived} datagrams in ${lane.receiveCalls} reads, ${lane.packetsWritten} packets in ${lane.writeCalls} writes`,
     `  out: ${lane.packetsRead} packets in ${lane.readCalls} reads, ${lane.datagramsSent} datagrams in ${lane.groupsSent} groups, ${lane.sendCalls} sends`,
     `  handshake queue: ${device.handshakeQueue}${device.isUnderLoad ? ", under load" : ""}`,

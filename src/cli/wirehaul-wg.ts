@@ -1,7 +1,7 @@
 /**
  * `wirehaul-wg [-f/--foreground] INTERFACE-NAME`: one WireGuard interface, in place of wireguard-go: same arguments,
  * environment (WG_TUN_FD, WG_UAPI_FD, WG_PROCESS_FOREGROUND, LOG_LEVEL), UAPI socket and exit codes. In addition
- * --crypto=openssl|noble (or WIREHAUL_CRYPTO), and a start in the background returns only when the interface is ready.
+ * --crypto=openssl|noble (or WIREHAUL_CRYPTO), --lanes N|auto (or WIREHAUL_LANES), and a start in the background returns only when the interface is ready.
  */
 import { spawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
@@ -9,7 +9,8 @@ import type { Server } from "node:net";
 import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { Engine } from "../engine/engine.ts";
-import { createTun, givenTunName, nameProblem } from "../engine/tun.ts";
+import { type Lanes, laneCount, parseLanes } from "../engine/lane-count.ts";
+import { createTun, givenTunName, nameProblem, type Tun } from "../engine/tun.ts";
 import { listenUapi, listenUapiFd, UapiServer } from "../engine/uapi-server.ts";
 import { loadNative } from "../io/load-native.ts";
 import { VERSION } from "../version.ts";
@@ -23,9 +24,11 @@ const DEFAULT_MTU = 1420;
 const ENV_READY_FD = "WIREHAUL_READY_FD";
 /** Which descriptor that is in the background process; 3 and 4 are the TUN and the UAPI socket. */
 const READY_FD = 5;
+/** Our own: the descriptors of the TUN's queues but the first; in the background process they follow READY_FD. */
+const ENV_TUN_QUEUES = "WIREHAUL_TUN_QUEUES";
 
 const USAGE =
-  "Usage: wirehaul-wg [-f/--foreground] [--crypto=openssl|noble] INTERFACE-NAME\n       wirehaul-wg --version\n";
+  "Usage: wirehaul-wg [-f/--foreground] [--crypto=openssl|noble] [--lanes=N|auto] INTERFACE-NAME\n       wirehaul-wg --version\n";
 
 export async function main(args: readonly string[]): Promise<number> {
   if (args.length === 1 && args[0] === "--version") {
@@ -45,6 +48,7 @@ export async function main(args: readonly string[]): Promise<number> {
   }
   // The process in the background learns it by the environment, as it does all else.
   if (parsed.crypto !== undefined) process.env["WIREHAUL_CRYPTO"] = parsed.crypto;
+  if (parsed.lanes !== undefined) process.env["WIREHAUL_LANES"] = parsed.lanes;
   const level = logLevel(process.env["LOG_LEVEL"]);
   const isForeground = parsed.isForeground || process.env["WG_PROCESS_FOREGROUND"] === "1";
   const readyFd = descriptor(ENV_READY_FD);
@@ -63,6 +67,7 @@ interface Arguments {
   readonly name: string;
   readonly isForeground: boolean;
   readonly crypto: string | undefined;
+  readonly lanes: string | undefined;
 }
 
 function parseArguments(args: readonly string[]): Arguments | undefined {
@@ -70,12 +75,16 @@ function parseArguments(args: readonly string[]): Arguments | undefined {
   if (name === undefined || name.startsWith("-")) return undefined;
   let isForeground = false;
   let crypto: string | undefined;
-  for (const option of args.slice(0, -1)) {
-    if (option === "-f" || option === "--foreground") isForeground = true;
+  let lanes: string | undefined;
+  const options = args.slice(0, -1);
+  for (let option = options.shift(); option !== undefined; option = options.shift()) {
+    if (option === "--lanes") lanes = options.shift() ?? "";
+    else if (option.startsWith("--lanes=")) lanes = option.slice("--lanes=".length);
+    else if (option === "-f" || option === "--foreground") isForeground = true;
     else if (option.startsWith("--crypto=")) crypto = option.slice("--crypto=".length);
     else return undefined;
   }
-  return { name, isForeground, crypto };
+  return { name, isForeground, crypto, lanes };
 }
 
 /** The descriptor in an environment variable; throws if it is no number. */
@@ -88,10 +97,20 @@ function descriptor(variable: string): number | undefined {
   return Number(text);
 }
 
+/** The further queues of the TUN that was given. */
+function tunQueues(): number[] {
+  const text = process.env[ENV_TUN_QUEUES] ?? "";
+  return text === "" ? [] : text.split(",").map(Number);
+}
+
 function cryptoBackend(): "openssl" | "noble" {
   const text = process.env["WIREHAUL_CRYPTO"] ?? "openssl";
   if (text === "openssl" || text === "noble") return text;
   throw new Error(`--crypto or WIREHAUL_CRYPTO must be openssl or noble, it is "${text}"`);
+}
+
+function lanesOption(): Lanes {
+  return parseLanes(process.env["WIREHAUL_LANES"] ?? "1", "--lanes or WIREHAUL_LANES");
 }
 
 /** Serves the interface until it is deleted, its socket removed, or a signal comes. */
@@ -103,6 +122,7 @@ async function serve(name: string, level: LogLevel, readyFd: number | undefined)
   }
   const engine = new Engine({
     crypto: cryptoBackend(),
+    lanes: lanesOption(),
     verbose: level === "verbose",
     log: (lineLevel, device, text) => writeLog(level, lineLevel, device, text),
   });
@@ -110,7 +130,9 @@ async function serve(name: string, level: LogLevel, readyFd: number | undefined)
   const term = signalled();
   try {
     const device = await engine.createDevice(
-      givenTun === undefined ? { name, mtu: DEFAULT_MTU } : { name, tunFd: givenTun },
+      givenTun === undefined
+        ? { name, mtu: DEFAULT_MTU }
+        : { name, tunFd: givenTun, tunQueueFds: tunQueues() },
     );
     const givenUapi = descriptor("WG_UAPI_FD");
     const listener: Server =
@@ -157,10 +179,12 @@ async function startInBackground(name: string, level: LogLevel): Promise<number>
   const native = loadNative();
   const givenTun = descriptor("WG_TUN_FD");
   const givenUapi = descriptor("WG_UAPI_FD");
+  cryptoBackend();
+  const lanes = laneCount(native, lanesOption(), () => undefined);
   const tun =
     givenTun === undefined
-      ? createTun(native, name, DEFAULT_MTU)
-      : { fd: givenTun, name: givenTunName(native, givenTun) };
+      ? createTun(native, name, DEFAULT_MTU, lanes)
+      : { fds: [givenTun], name: givenTunName(native, givenTun) };
   const server =
     givenUapi === undefined ? await listenUapi(tun.name) : await listenUapiFd(givenUapi);
   try {
@@ -173,11 +197,8 @@ async function startInBackground(name: string, level: LogLevel): Promise<number>
 }
 
 /** Starts the process that serves; does not return if that succeeds. */
-async function handOver(
-  tun: { readonly fd: number; readonly name: string },
-  server: Server,
-  level: LogLevel,
-): Promise<number> {
+async function handOver(tun: Tun, server: Server, level: LogLevel): Promise<number> {
+  const [tunFd, ...queues] = tun.fds;
   const uapiFd = listenerFd(server);
   const shown = process.env["LOG_LEVEL"] !== undefined && level !== "silent" ? "inherit" : "ignore";
   const child = spawn(
@@ -189,13 +210,14 @@ async function handOver(
     ],
     {
       detached: true,
-      stdio: ["ignore", shown, shown, tun.fd, uapiFd, "pipe"],
+      stdio: ["ignore", shown, shown, tunFd, uapiFd, "pipe", ...queues],
       env: {
         ...process.env,
         WG_TUN_FD: "3",
         WG_UAPI_FD: "4",
         WG_PROCESS_FOREGROUND: "1",
         [ENV_READY_FD]: String(READY_FD),
+        [ENV_TUN_QUEUES]: queues.map((_, index) => READY_FD + 1 + index).join(","),
       },
     },
   );

@@ -2,11 +2,10 @@
  * One interface as the rest of the program sees it: settings in, snapshots out, and a promise for its end. What it does
  * with packets happens on its lane.
  */
-import { errnoName } from "../io/errno.ts";
 import type { InterfaceStatus } from "../lane/status.ts";
 import type { SetOperation } from "../uapi/operation.ts";
 import type { DeviceSnapshot } from "../uapi/snapshot.ts";
-import type { LaneThread } from "./lane-thread.ts";
+import type { Lanes } from "./lanes.ts";
 
 export class Device {
   /** As it was called when it was made. */
@@ -14,15 +13,15 @@ export class Device {
   /** Settles when the interface is gone: undefined if deleted or closed, else why the lane died. */
   readonly ended: Promise<Error | undefined>;
   readonly #key: number;
-  readonly #lane: LaneThread;
+  readonly #lanes: Lanes;
   readonly #onClose: () => void;
   #hasEnded = false;
   #resolveEnded: (reason: Error | undefined) => void = () => undefined;
 
-  constructor(name: string, key: number, lane: LaneThread, onClose: () => void) {
+  constructor(name: string, key: number, lanes: Lanes, onClose: () => void) {
     this.name = name;
     this.#key = key;
-    this.#lane = lane;
+    this.#lanes = lanes;
     this.#onClose = onClose;
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
@@ -36,35 +35,25 @@ export class Device {
    */
   async apply(operations: readonly SetOperation[], isComplete = true): Promise<number> {
     if (this.#hasEnded) throw new Error(`the interface ${this.name} is closed`);
-    const answer = this.#lane.request(this.#key, { kind: "set", operations, isComplete });
-    for (const operation of operations) {
-      if (operation.op === "private_key" || operation.op === "preshared_key") operation.key.fill(0);
-    }
-    const reply = await answer;
-    if (reply.kind === "done") return reply.status;
-    throw new Error(`unexpected answer of the lane: ${reply.kind}`);
+    return await this.#lanes.set(this.#key, operations, isComplete);
   }
 
   /** The whole configuration, the private key too: for the UAPI socket. */
   async snapshot(): Promise<DeviceSnapshot> {
     if (this.#hasEnded) throw new Error(`the interface ${this.name} is closed`);
-    const reply = await this.#lane.request(this.#key, { kind: "get" });
-    if (reply.kind === "snapshot") return reply.snapshot;
-    throw this.#notServed(reply.kind === "done" ? reply.status : 0);
+    return (await this.#lanes.snapshot(this.#key)) ?? this.#notServed();
   }
 
   /** What is going on, without secrets. */
   async status(): Promise<InterfaceStatus> {
     if (this.#hasEnded) throw new Error(`the interface ${this.name} is closed`);
-    const reply = await this.#lane.request(this.#key, { kind: "status" });
-    if (reply.kind === "status") return reply.status;
-    throw this.#notServed(reply.kind === "done" ? reply.status : 0);
+    return (await this.#lanes.status(this.#key)) ?? this.#notServed();
   }
 
   /** Wipes keys, closes sockets; an interface that is not persistent goes away. */
   async close(): Promise<void> {
     if (this.#hasEnded) return;
-    await this.#lane.request(this.#key, { kind: "remove" });
+    await this.#lanes.remove(this.#key);
     this.#onClose();
     this.end(undefined);
   }
@@ -75,7 +64,7 @@ export class Device {
     this.#resolveEnded(reason);
   }
 
-  #notServed(status: number): Error {
-    return new Error(`the interface ${this.name} is not served any more (${errnoName(status)})`);
+  #notServed(): never {
+    throw new Error(`the interface ${this.name} is not served any more`);
   }
 }

@@ -1,20 +1,30 @@
 /**
  * A lane's worker thread seen from the engine: starts it, sends requests, wakes it, hands out what it reports, stops it.
  */
-import { Worker } from "node:worker_threads";
+import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import type { Native } from "../io/native.ts";
-import type { FromLane, LaneData, LaneReply, LaneRequest, ToLane } from "../lane/messages.ts";
+import type {
+  FromLane,
+  LaneData,
+  LaneReply,
+  LaneRequest,
+  SnapshotPart,
+  ToLane,
+} from "../lane/messages.ts";
 
 export interface LaneThreadEvents {
   gone(key: number): void;
   log(key: number, level: "verbose" | "error", text: string): void;
   /** Initiations for the handshake pool; the answer goes back by {@link LaneThread.solved}. */
   initiations(key: number, bytes: Uint8Array<ArrayBuffer>, count: number): void;
+  /** The thread dies, and this is what it knew of an interface. */
+  lastWords(key: number, part: SnapshotPart): void;
   /** The thread ended without being told to. */
   died(reason: Error): void;
 }
 
 export class LaneThread {
+  readonly lane: number;
   readonly #native: Native;
   readonly #worker: Worker;
   readonly #eventFd: number;
@@ -23,9 +33,11 @@ export class LaneThread {
   #nextId = 1;
   #isStopping = false;
   #hasEnded = false;
+  #isReleased = false;
 
   constructor(native: Native, options: Omit<LaneData, "eventFd">, events: LaneThreadEvents) {
     this.#native = native;
+    this.lane = options.lane;
     const eventFd = native.eventOpen();
     if (eventFd < 0) throw new Error(`eventfd cannot be opened: errno ${-eventFd}`);
     this.#eventFd = eventFd;
@@ -38,14 +50,16 @@ export class LaneThread {
     });
     this.#worker.on("message", (message: FromLane) => this.#handle(message, events));
     this.#exited = new Promise((resolve) => {
+      let reason = new Error("the lane has ended");
       this.#worker.once("error", (error) => {
+        reason = error;
         this.#fail(error);
-        if (!this.#isStopping) events.died(error);
       });
+      // After all of its messages.
       this.#worker.once("exit", () => {
         this.#hasEnded = true;
-        this.#fail(new Error("the lane has ended"));
-        this.#native.fdClose(this.#eventFd);
+        this.#fail(reason);
+        if (!this.#isStopping) events.died(reason);
         resolve();
       });
     });
@@ -68,16 +82,39 @@ export class LaneThread {
       this.#send({ kind: "solved", key, bytes, count }, bytes === undefined ? [] : [bytes.buffer]);
   }
 
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
+  /** Makes the way between this lane and another. */
+  connect(other: LaneThread): void {
+    const { port1, port2 } = new MessageChannel();
+    this.#meet(other, port1);
+    other.#meet(this, port2);
+  }
+
+  #meet(other: LaneThread, port: MessagePort): void {
+    const { lane } = other;
+    this.#send({ kind: "sibling", lane, port, eventFd: other.#eventFd }, [port]);
+  }
+
+  /** Closes its event, when nobody can signal it any more. */
+  release(): void {
+    if (this.#isReleased) return;
+    this.#isReleased = true;
+    this.#native.fdClose(this.#eventFd);
+  }
+
   /** Ends the thread; its interfaces are closed and their keys wiped. */
   async stop(): Promise<void> {
     if (!this.#isStopping) {
       this.#isStopping = true;
-      this.#send({ kind: "stop" });
+      if (!this.#hasEnded) this.#send({ kind: "stop" });
     }
     await this.#exited;
   }
 
-  #send(message: ToLane, moved: readonly ArrayBuffer[] = []): void {
+  #send(message: ToLane, moved: readonly (ArrayBuffer | MessagePort)[] = []): void {
     this.#worker.postMessage(message, moved);
     this.#native.eventSignal(this.#eventFd);
   }
@@ -90,6 +127,9 @@ export class LaneThread {
         break;
       case "initiations":
         events.initiations(message.key, message.bytes, message.count);
+        break;
+      case "lastWords":
+        events.lastWords(message.key, message.part);
         break;
       case "gone":
         events.gone(message.key);

@@ -24,27 +24,39 @@ export function nameProblem(name: string): string | undefined {
   return undefined;
 }
 
-/** Makes an interface with its MTU. Returns the descriptor and the name that the kernel gave. */
-export function createTun(
-  native: Native,
-  name: string,
-  mtu: number,
-): { readonly fd: number; readonly name: string } {
+/** Descriptors of an interface, one a queue, and the name that the kernel gave it. */
+export interface Tun {
+  readonly fds: readonly number[];
+  readonly name: string;
+}
+
+/** Makes an interface with its MTU and so many queues. The descriptors are the caller's. */
+export function createTun(native: Native, name: string, mtu: number, queues = 1): Tun {
   const problem = nameProblem(name);
   if (problem !== undefined) throw new Error(problem);
-  const fd = native.tunOpen(name, false);
-  if (fd < 0) throw new Error(explain(name, fd));
-  const real = native.tunName(fd);
-  if (typeof real !== "string") {
-    native.fdClose(fd);
-    throw new Error(`the new interface cannot be asked for its name: ${errnoName(real)}`);
+  const fds: number[] = [];
+  try {
+    const first = native.tunOpen(name, queues > 1);
+    if (first < 0) throw new Error(explain(name, first));
+    fds.push(first);
+    const real = native.tunName(first);
+    if (typeof real !== "string") {
+      throw new Error(`the new interface cannot be asked for its name: ${errnoName(real)}`);
+    }
+    while (fds.length < queues) {
+      const fd = native.tunOpen(real, true);
+      if (fd < 0) throw new Error(`${real} gets no ${fds.length + 1}. queue: ${errnoName(fd)}`);
+      fds.push(fd);
+    }
+    const status = setMtu(native, first, mtu);
+    if (status < 0) {
+      throw new Error(`the MTU of ${real} cannot be set to ${mtu}: ${errnoName(status)}`);
+    }
+    return { fds, name: real };
+  } catch (error) {
+    for (const fd of fds) native.fdClose(fd);
+    throw error;
   }
-  const status = setMtu(native, fd, mtu);
-  if (status < 0) {
-    native.fdClose(fd);
-    throw new Error(`the MTU of ${real} cannot be set to ${mtu}: ${errnoName(status)}`);
-  }
-  return { fd, name: real };
 }
 
 /** Ours: how often a new interface is followed that others move between namespaces. */

@@ -7,18 +7,28 @@ import { endpointLayout, Slab } from "../bytes/slab.ts";
 import type { Suite, TransportCipher } from "../crypto/suite.ts";
 import { Interface } from "../lane/interface.ts";
 import { CONTROL_TAG, Lane, type LaneControl } from "../lane/lane.ts";
-import type { FromLane, LaneReply, LaneRequest, ToLane } from "../lane/messages.ts";
-import { interfaceStatus, snapshot } from "../lane/status.ts";
+import type {
+  FromLane,
+  LaneNote,
+  LaneReply,
+  LaneRequest,
+  SnapshotPart,
+  ToLane,
+} from "../lane/messages.ts";
+import { interfaceStatus, type ScopeName, snapshot } from "../lane/status.ts";
 import { WarmUp } from "../lane/warm-up.ts";
-import { applySet } from "../tunnel/configure.ts";
+import { applySet, type SocketSettings } from "../tunnel/configure.ts";
 import type { Peer } from "../tunnel/peer.ts";
+import { restoreSnapshot } from "../tunnel/restore.ts";
 import type { StagingBudget } from "../tunnel/staging.ts";
+import type { DeviceSnapshot } from "../uapi/snapshot.ts";
 import { collectGarbage } from "./collect.ts";
 import { entropy } from "./entropy.ts";
 import { EpollWaiter } from "./epoll-waiter.ts";
 import { errnoName } from "./errno.ts";
 import { counterNames, type Native, type SlabHandle } from "./native.ts";
 import { peerName } from "./peer-name.ts";
+import { SiblingPorts } from "./sibling-ports.ts";
 import { TunDevice } from "./tun-device.ts";
 import { UdpSockets } from "./udp-sockets.ts";
 
@@ -41,6 +51,9 @@ export interface LaneHostParts {
   readonly port: MessagePort;
   readonly eventFd: number;
   readonly verbose: boolean;
+  /** Which lane this is, of how many. */
+  readonly lane: number;
+  readonly lanes: number;
 }
 
 export class LaneHost implements LaneControl {
@@ -52,11 +65,13 @@ export class LaneHost implements LaneControl {
   readonly #lane: Lane;
   readonly #interfaces = new Map<number, Interface>();
   readonly #stagingBudget: StagingBudget = { bytes: 0 };
+  readonly #siblings: SiblingPorts;
 
   constructor(parts: LaneHostParts) {
     this.#parts = parts;
     this.#handle = parts.native.slabAttach(this.#slab.buffer);
     this.#cipher = parts.cipher(this.#slab, this.#handle);
+    this.#siblings = new SiblingPorts(parts.native);
     this.#waiter = new EpollWaiter(parts.native);
     this.#waiter.add(parts.eventFd, CONTROL_TAG);
     const { suite } = parts;
@@ -75,9 +90,13 @@ export class LaneHost implements LaneControl {
   run(): void {
     try {
       this.#lane.run();
+    } catch (error) {
+      this.#sayLastWords();
+      throw error;
     } finally {
       for (const iface of this.#interfaces.values()) iface.close();
       this.#interfaces.clear();
+      this.#siblings.close();
       this.#waiter.close();
     }
   }
@@ -86,7 +105,7 @@ export class LaneHost implements LaneControl {
     this.#parts.native.eventDrain(this.#parts.eventFd);
     for (;;) {
       const received = receiveMessageOnPort(this.#parts.port) as { message: ToLane } | undefined;
-      if (received === undefined) return;
+      if (received === undefined) break;
       const { message } = received;
       if (message.kind === "stop") {
         this.#lane.stop();
@@ -96,10 +115,20 @@ export class LaneHost implements LaneControl {
         this.#finish(message);
         continue;
       }
+      if (message.kind === "sibling") {
+        this.#siblings.add(message.lane, message.port as MessagePort, message.eventFd);
+        continue;
+      }
       const { id, key, request } = message;
       this.#post({ kind: "reply", id, reply: this.#answer(key, request) });
       if (request.kind === "set" && request.operations.length > LARGE_REQUEST) this.#tidyUp();
     }
+    this.#siblings.receive((from, { key, note }) => {
+      const iface = this.#interfaces.get(key);
+      if (iface === undefined) discard(note, this.#parts.native);
+      else iface.takeNote(from, note, this.#lane.moment);
+      if (iface !== undefined) this.#lane.reschedule(iface);
+    });
   }
 
   gone(gone: Interface): void {
@@ -111,20 +140,35 @@ export class LaneHost implements LaneControl {
     }
   }
 
+  /** What the engine needs to go on with another lane. */
+  #sayLastWords(): void {
+    for (const [key, iface] of this.#interfaces) {
+      try {
+        const part = snapshotPart(iface, this.#scopeName);
+        this.#post({ kind: "lastWords", key, part });
+      } catch {
+        // This one may be what the lane died of; the others can be saved.
+      }
+    }
+  }
+
   #answer(key: number, request: LaneRequest): LaneReply {
-    if (request.kind === "add") return this.#add(key, request.tunFd, request.namespaceFd);
+    if (request.kind === "add") return this.#add(key, request);
     const iface = this.#interfaces.get(key);
     if (iface === undefined) return { kind: "done", status: -ENODEV };
     switch (request.kind) {
       case "set":
-        return { kind: "done", status: this.#set(iface, request) };
+        return { kind: "done", ...this.#set(iface, request) };
+      case "restore":
+        return { kind: "done", status: this.#restore(iface, request.snapshot) };
       case "get":
         if (iface.tunnel.state.peerCount > LARGE_REQUEST) this.#tidyUp();
-        return { kind: "snapshot", snapshot: snapshot(iface, this.#scopeName) };
+        return snapshotPart(iface, this.#scopeName);
       case "status":
         return {
           kind: "status",
           status: interfaceStatus(iface, this.#scopeName, this.#lane.moment.now, this.#laneDrops()),
+          homes: homesOf(iface),
         };
       case "remove":
         this.#lane.remove(iface);
@@ -145,11 +189,22 @@ export class LaneHost implements LaneControl {
     this.#lane.reschedule(iface);
   }
 
-  #add(key: number, tunFd: number, namespaceFd: number): LaneReply {
-    const { native, suite, verbose } = this.#parts;
+  #add(
+    key: number,
+    { tunFd, namespaceFd, isSpread }: Extract<LaneRequest, { kind: "add" }>,
+  ): LaneReply {
+    const { native, suite, verbose, lane } = this.#parts;
+    const count = isSpread ? this.#parts.lanes : 1;
     try {
       const tun = new TunDevice(native, this.#handle, this.#waiter, tunFd);
-      const udp = new UdpSockets(native, this.#slab, this.#handle, this.#waiter, namespaceFd);
+      const udp = new UdpSockets(
+        native,
+        this.#slab,
+        this.#handle,
+        this.#waiter,
+        namespaceFd,
+        count,
+      );
       const log = verbose
         ? (peer: Peer | undefined, text: string): void =>
             this.#log(key, "verbose", peer === undefined ? text : `${peerName(peer)} - ${text}`)
@@ -166,6 +221,10 @@ export class LaneHost implements LaneControl {
               { kind: "initiations", key, bytes, count } satisfies FromLane,
               [bytes.buffer],
             ),
+          siblings:
+            count === 1
+              ? undefined
+              : { lane, count, post: (to, note) => this.#siblings.post(to, key, note) },
           log,
         },
         tun,
@@ -181,22 +240,32 @@ export class LaneHost implements LaneControl {
     }
   }
 
-  #set(iface: Interface, request: Extract<LaneRequest, { kind: "set" }>): number {
-    const status = applySet(
-      iface.tunnel,
-      request.operations,
-      {
-        setListenPort: (port) => iface.setListenPort(port),
-        setMark: (mark) => iface.setMark(mark),
-        resolveEndpoint: (record, family, address, port, scope) =>
-          this.#resolveEndpoint(record, family, address, port, scope),
-      },
-      this.#lane.moment,
-      request.isComplete,
-    );
+  #set(
+    iface: Interface,
+    { operations, isComplete }: Extract<LaneRequest, { kind: "set" }>,
+  ): { readonly status: number; readonly applied: number } {
+    const sockets = this.#socketSettings(iface);
+    const outcome = applySet(iface.tunnel, operations, sockets, this.#lane.moment, isComplete);
+    iface.flush();
+    this.#lane.reschedule(iface);
+    return outcome;
+  }
+
+  #restore(iface: Interface, snapshot: DeviceSnapshot): number {
+    const sockets = this.#socketSettings(iface);
+    const status = restoreSnapshot(iface.tunnel, snapshot, sockets, this.#lane.moment);
     iface.flush();
     this.#lane.reschedule(iface);
     return status;
+  }
+
+  #socketSettings(iface: Interface): SocketSettings {
+    return {
+      setListenPort: (port) => iface.setListenPort(port),
+      setMark: (mark) => iface.setMark(mark),
+      resolveEndpoint: (record, family, address, port, scope) =>
+        this.#resolveEndpoint(record, family, address, port, scope),
+    };
   }
 
   #resolveEndpoint(
@@ -258,4 +327,21 @@ export class LaneHost implements LaneControl {
   #post(message: FromLane): void {
     this.#parts.port.postMessage(message);
   }
+}
+
+/** A note for an interface that is not here any more, or not yet: its secrets are wiped, its descriptors closed. */
+function discard(note: LaneNote, native: Native): void {
+  if (note.kind === "session") note.session?.sendKey.fill(0);
+  else if (note.kind === "initiations") note.bytes.fill(0);
+  else if (note.kind === "sockets") {
+    for (const fd of [note.pair.fd4, note.pair.fd6]) if (fd >= 0) native.fdClose(fd);
+  }
+}
+
+function snapshotPart(iface: Interface, scopeName: ScopeName): SnapshotPart {
+  return { kind: "snapshot", snapshot: snapshot(iface, scopeName), homes: homesOf(iface) };
+}
+
+function homesOf(iface: Interface): boolean[] {
+  return Array.from(iface.tunnel.state.allPeers(), (peer) => peer.isHome);
 }

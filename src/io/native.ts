@@ -131,6 +131,11 @@ export interface Native {
   udpPort(fd: number): number;
   /** SO_MARK. */
   udpMark(fd: number, mark: number): number;
+  /**
+   * Gives the group of SO_REUSEPORT sockets that `fd` belongs to a program that chooses among them, in the order in which they were
+   * bound: initiations go to the first, all else to number (least byte of the receiver index) modulo `lanes`. 0 or -errno.
+   */
+  udpSteer(fd: number, lanes: number): number;
   /** 1 if UDP_SEGMENT works on this socket, else 0. */
   udpSegments(fd: number): number;
   /**

@@ -37,7 +37,7 @@ export class TunDevice implements TunPort {
   readonly #answer = new Int32Array(3);
   #name = "";
 
-  /** Takes the descriptor over. Throws if it is no TUN queue. */
+  /** The descriptor stays the caller's. Throws if it is no TUN queue. */
   constructor(native: Native, slab: SlabHandle, waiter: EpollWaiter, fd: number) {
     this.#native = native;
     this.#slab = slab;
@@ -96,7 +96,6 @@ export class TunDevice implements TunPort {
 
   close(): void {
     this.#waiter.remove(this.#fd);
-    this.#native.fdClose(this.#fd);
     this.#closeLink();
   }
 

@@ -3,7 +3,7 @@
  * its fall-backs. Where the machine has no IPv6 (or no IPv4), the other serves alone.
  */
 import type { Slab } from "../bytes/slab.ts";
-import type { UdpPort } from "../lane/ports.ts";
+import { NO_SOCKETS, type SocketPair, type UdpPort } from "../lane/ports.ts";
 import type { Outbox } from "../tunnel/outbox.ts";
 import type { EpollWaiter } from "./epoll-waiter.ts";
 import type { Native, SlabHandle } from "./native.ts";
@@ -27,22 +27,30 @@ export class UdpSockets implements UdpPort {
   readonly #slab: Slab;
   readonly #waiter: EpollWaiter;
   readonly #namespaceFd: number;
+  /** For how many lanes sockets are opened. */
+  readonly #lanes: number;
+  #spare: readonly SocketPair[] = [];
   #fd4 = -1;
   #fd6 = -1;
 
-  /** `namespaceFd`: where sockets are opened, -1: the caller's namespace. */
+  /**
+   * `namespaceFd`: where sockets are opened, -1: the caller's namespace. `lanes` above 1: a group of them shares the port, and the
+   * kernel steers by receiver index.
+   */
   constructor(
     native: Native,
     slab: Slab,
     handle: SlabHandle,
     waiter: EpollWaiter,
     namespaceFd: number,
+    lanes = 1,
   ) {
     this.#native = native;
     this.#slab = slab;
     this.#handle = handle;
     this.#waiter = waiter;
     this.#namespaceFd = namespaceFd;
+    this.#lanes = lanes;
     this.tagV4 = waiter.freshTag();
     this.tagV6 = waiter.freshTag();
   }
@@ -52,20 +60,47 @@ export class UdpSockets implements UdpPort {
   }
 
   open(port: number, mark: number): number {
-    for (let attempt = 1; ; attempt++) {
-      const fd4 = this.#openFamily(AF_INET, port, mark);
-      if (fd4 < 0 && fd4 !== -EAFNOSUPPORT) return fd4;
-      const bound = fd4 < 0 ? port : this.#native.udpPort(fd4);
-      const fd6 = this.#openFamily(AF_INET6, bound, mark);
-      if (fd6 < 0 && (fd6 !== -EAFNOSUPPORT || fd4 < 0)) {
-        if (fd4 >= 0) this.#native.fdClose(fd4);
-        if (port === 0 && fd6 === -EADDRINUSE && attempt < PORT_TRIES_MAX) continue;
-        return fd6;
-      }
-      this.close();
-      this.#adopt(fd4, fd6);
+    // Alone first, also where a group is to be: a group would share the port with whoever else asks for that.
+    const alone = this.#openPair(port, mark, false);
+    if (typeof alone === "number") return alone;
+    if (this.#lanes === 1) {
+      this.adopt(alone);
       return 0;
     }
+    const bound = this.#native.udpPort(alone.fd4 >= 0 ? alone.fd4 : alone.fd6);
+    this.#closePair(alone);
+    const group: SocketPair[] = [];
+    for (let lane = 0; lane < this.#lanes; lane++) {
+      const pair = this.#openPair(bound, mark, true);
+      const status = typeof pair === "number" ? pair : lane === 0 ? this.#steer(pair) : 0;
+      if (typeof pair !== "number") group.push(pair);
+      if (status === 0) continue;
+      for (const opened of group) this.#closePair(opened);
+      return status;
+    }
+    const [own = NO_SOCKETS, ...spare] = group;
+    this.adopt(own);
+    this.#spare = spare;
+    return 0;
+  }
+
+  handOut(): readonly SocketPair[] {
+    const spare = this.#spare;
+    this.#spare = [];
+    return spare;
+  }
+
+  adopt(pair: SocketPair): void {
+    this.close();
+    const { fd4, fd6 } = pair;
+    this.#fd4 = fd4;
+    this.#fd6 = fd6;
+    if (fd4 >= 0) this.#waiter.add(fd4, this.tagV4);
+    if (fd6 >= 0) this.#waiter.add(fd6, this.tagV6);
+    const fd = fd4 >= 0 ? fd4 : fd6;
+    if (fd < 0) return;
+    this.port = this.#native.udpPort(fd);
+    this.segments = this.#native.udpSegments(fd) === 1;
   }
 
   setMark(mark: number): number {
@@ -102,28 +137,45 @@ export class UdpSockets implements UdpPort {
   }
 
   close(): void {
-    for (const fd of [this.#fd4, this.#fd6]) {
-      if (fd < 0) continue;
-      this.#waiter.remove(fd);
-      this.#native.fdClose(fd);
-    }
+    for (const fd of [this.#fd4, this.#fd6]) if (fd >= 0) this.#waiter.remove(fd);
+    this.#closePair({ fd4: this.#fd4, fd6: this.#fd6 });
+    for (const pair of this.handOut()) this.#closePair(pair);
     this.#fd4 = -1;
     this.#fd6 = -1;
     this.port = 0;
   }
 
-  #adopt(fd4: number, fd6: number): void {
-    this.#fd4 = fd4;
-    this.#fd6 = fd6;
-    if (fd4 >= 0) this.#waiter.add(fd4, this.tagV4);
-    if (fd6 >= 0) this.#waiter.add(fd6, this.tagV6);
-    const fd = fd4 >= 0 ? fd4 : fd6;
-    this.port = this.#native.udpPort(fd);
-    this.segments = this.#native.udpSegments(fd) === 1;
+  /** Both families on one port, or -errno. */
+  #openPair(port: number, mark: number, isShared: boolean): SocketPair | number {
+    for (let attempt = 1; ; attempt++) {
+      const fd4 = this.#openFamily(AF_INET, port, mark, isShared);
+      if (fd4 < 0 && fd4 !== -EAFNOSUPPORT) return fd4;
+      const bound = fd4 < 0 ? port : this.#native.udpPort(fd4);
+      const fd6 = this.#openFamily(AF_INET6, bound, mark, isShared);
+      if (fd6 >= 0 || (fd6 === -EAFNOSUPPORT && fd4 >= 0)) {
+        return { fd4: Math.max(fd4, -1), fd6: Math.max(fd6, -1) };
+      }
+      if (fd4 >= 0) this.#native.fdClose(fd4);
+      if (port === 0 && fd6 === -EADDRINUSE && attempt < PORT_TRIES_MAX) continue;
+      return fd6;
+    }
   }
 
-  #openFamily(family: number, port: number, mark: number): number {
-    return this.#native.udpOpen(family, port, mark, this.#namespaceFd, false);
+  #closePair({ fd4, fd6 }: SocketPair): void {
+    for (const fd of [fd4, fd6]) if (fd >= 0) this.#native.fdClose(fd);
+  }
+
+  /** 0 or -errno. */
+  #steer({ fd4, fd6 }: SocketPair): number {
+    for (const fd of [fd4, fd6]) {
+      const status = fd < 0 ? 0 : this.#native.udpSteer(fd, this.#lanes);
+      if (status < 0) return status;
+    }
+    return 0;
+  }
+
+  #openFamily(family: number, port: number, mark: number, isShared: boolean): number {
+    return this.#native.udpOpen(family, port, mark, this.#namespaceFd, isShared);
   }
 
   #sendGroups(first: number, count: number): number {

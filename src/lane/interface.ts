@@ -8,7 +8,14 @@ import { clearSource, hasSource } from "../tunnel/endpoint.ts";
 import type { Outbox, OutboxSink } from "../tunnel/outbox.ts";
 import type { Moment, TunnelPorts } from "../tunnel/state.ts";
 import { Tunnel } from "../tunnel/tunnel.ts";
-import type { LinkState, TunPort, UdpPort } from "./ports.ts";
+import type { LaneNote } from "./messages.ts";
+import {
+  type LinkState,
+  NO_SOCKETS,
+  type SocketPair,
+  type TunPort,
+  type UdpPort,
+} from "./ports.ts";
 import { LaneStats } from "./stats.ts";
 
 /** Ours: handshake messages worked off in a turn that brought few datagrams. See {@link Interface.handleTime}. */
@@ -18,6 +25,17 @@ const EPOLLHUP = 0x10;
 
 /** Told what went wrong, and the -errno of it. */
 export type InterfaceLog = ((text: string, status: number) => void) | undefined;
+
+/** The other lanes that serve this interface. See src/tunnel/siblings.ts. */
+export interface LaneSiblings {
+  readonly lane: number;
+  readonly count: number;
+  post(to: number, note: LaneNote): void;
+}
+
+export interface InterfaceParts extends Omit<TunnelPorts, "sink"> {
+  readonly siblings?: LaneSiblings | undefined;
+}
 
 export class Interface implements OutboxSink {
   readonly tunnel: Tunnel;
@@ -39,7 +57,15 @@ export class Interface implements OutboxSink {
   #settledReceived = 0;
   #settledSent = 0;
 
-  constructor(ports: Omit<TunnelPorts, "sink">, tun: TunPort, udp: UdpPort, log: InterfaceLog) {
+  /** Lane 0 opens the sockets, for the others too, who are up when it is. */
+  readonly #siblings: LaneSiblings | undefined;
+  readonly #isLeader: boolean;
+  #isLeaderUp: boolean;
+
+  constructor(ports: InterfaceParts, tun: TunPort, udp: UdpPort, log: InterfaceLog) {
+    this.#siblings = ports.siblings;
+    this.#isLeader = ports.siblings === undefined || ports.siblings.lane === 0;
+    this.#isLeaderUp = this.#isLeader;
     this.#tun = tun;
     this.#udp = udp;
     this.#log = log;
@@ -62,16 +88,31 @@ export class Interface implements OutboxSink {
     }
     this.tunnel.setMtu(this.link.mtu);
     const { state } = this.tunnel;
-    if (this.link.isUp && !state.isUp) {
-      const status = this.#udp.isOpen ? 0 : this.#udp.open(this.listenPort, this.mark);
-      if (status < 0) this.#log?.(`Unable to open UDP port ${this.listenPort}`, status);
+    const isUp = this.link.isUp && this.#isLeaderUp;
+    if (isUp && !state.isUp) {
+      if (this.#isLeader) this.#openSockets();
       this.tunnel.up(moment);
       this.flush();
-    } else if (!this.link.isUp && state.isUp) {
+    } else if (!isUp && state.isUp) {
       this.tunnel.down();
+      if (!this.#isLeader) return;
       if (this.#udp.isOpen) this.listenPort = this.#udp.port;
       this.#udp.close();
+      this.#tellFollowers(false);
     }
+  }
+
+  /** A note of sibling `from` came. */
+  takeNote(from: number, note: LaneNote, moment: Moment): void {
+    if (note.kind !== "sockets") {
+      this.tunnel.takeNote(from, note, moment);
+      this.flush();
+      return;
+    }
+    this.#udp.adopt(note.pair);
+    if (this.mark !== 0) this.setMark(this.mark);
+    this.#isLeaderUp = note.isUp;
+    this.followLink(moment);
   }
 
   /** A descriptor of this interface is ready. */
@@ -103,6 +144,7 @@ export class Interface implements OutboxSink {
 
   /** Sends what the tunnel has put out. */
   flush(): void {
+    this.tunnel.publish();
     this.tunnel.outbox.flushPlain();
     this.tunnel.outbox.flushDatagrams();
   }
@@ -127,6 +169,7 @@ export class Interface implements OutboxSink {
   }
 
   setListenPort(port: number): number {
+    if (!this.#isLeader) return 0;
     if (port !== 0 && port === this.#udp.port) {
       this.listenPort = port;
       return 0;
@@ -139,7 +182,8 @@ export class Interface implements OutboxSink {
     if (status < 0) return status;
     this.listenPort = port;
     // Down: the port was only tried, so that a conflict is told now; it is bound when the interface comes up.
-    if (!this.tunnel.state.isUp) this.#udp.close();
+    if (this.tunnel.state.isUp) this.#tellFollowers(true);
+    else this.#udp.close();
     return 0;
   }
 
@@ -153,6 +197,21 @@ export class Interface implements OutboxSink {
     this.tunnel.close();
     this.#udp.close();
     this.#tun.close();
+  }
+
+  #openSockets(): void {
+    const status = this.#udp.isOpen ? 0 : this.#udp.open(this.listenPort, this.mark);
+    if (status < 0) this.#log?.(`Unable to open UDP port ${this.listenPort}`, status);
+    this.#tellFollowers(true);
+  }
+
+  #tellFollowers(isUp: boolean): void {
+    if (this.#siblings === undefined) return;
+    const pairs: readonly SocketPair[] = this.#udp.handOut();
+    for (let lane = 1; lane < this.#siblings.count; lane++) {
+      const pair = pairs[lane - 1] ?? NO_SOCKETS;
+      this.#siblings.post(lane, { kind: "sockets", isUp, pair });
+    }
   }
 
   /** One call, up to 16 messages of 64 KiB: what is left is reported again by the next wait, after everybody else's turn. */

@@ -2,8 +2,11 @@
  * What the engine's thread and a lane's thread say to each other. Plain data: it crosses by structured clone. Every request
  * is answered once, by its id.
  */
+
+import type { SiblingNote } from "../tunnel/siblings.ts";
 import type { SetOperation } from "../uapi/operation.ts";
 import type { DeviceSnapshot } from "../uapi/snapshot.ts";
+import type { SocketPair } from "./ports.ts";
 import type { InterfaceStatus } from "./status.ts";
 
 /** What a lane's worker is started with. */
@@ -11,11 +14,32 @@ export interface LaneData {
   readonly eventFd: number;
   readonly crypto: "openssl" | "noble";
   readonly verbose: boolean;
+  /** Which lane this is, of how many. */
+  readonly lane: number;
+  readonly lanes: number;
+}
+
+/** What lanes say to each other about an interface that several serve. The leader is lane 0. */
+export type LaneNote =
+  | SiblingNote
+  /** From the leader: your sockets, which are yours from now on; what you had is to be closed. */
+  | { readonly kind: "sockets"; readonly isUp: boolean; readonly pair: SocketPair };
+
+/** What goes over the port between two lanes; the receiver's event is signalled after it. */
+export interface BetweenLanes {
+  readonly key: number;
+  readonly note: LaneNote;
 }
 
 export type LaneRequest =
-  /** Takes a TUN descriptor over and serves it. `namespaceFd`: where UDP sockets are opened, -1: here. */
-  | { readonly kind: "add"; readonly tunFd: number; readonly namespaceFd: number }
+  /** Serves a TUN descriptor, which stays the engine's. `namespaceFd`: where UDP sockets are opened, -1: here. */
+  | {
+      readonly kind: "add";
+      readonly tunFd: number;
+      readonly namespaceFd: number;
+      /** All lanes serve it, with a TUN queue and sockets each; else only this one does. */
+      readonly isSpread: boolean;
+    }
   /** `isComplete` false: a bad line followed these operations. */
   | {
       readonly kind: "set";
@@ -24,14 +48,30 @@ export type LaneRequest =
     }
   | { readonly kind: "get" }
   | { readonly kind: "status" }
-  /** Wipes keys, closes sockets and the TUN descriptor. */
+  /** Brings back what an interface was before its lane died. The keys in it are wiped. */
+  | { readonly kind: "restore"; readonly snapshot: DeviceSnapshot }
+  /** Wipes keys, closes sockets. */
   | { readonly kind: "remove" };
 
 export type LaneReply =
-  | { readonly kind: "done"; readonly status: number }
+  /** `applied`: of a set, how many operations were carried out. */
+  | { readonly kind: "done"; readonly status: number; readonly applied?: number }
   | { readonly kind: "failed"; readonly reason: string }
-  | { readonly kind: "snapshot"; readonly snapshot: DeviceSnapshot }
-  | { readonly kind: "status"; readonly status: InterfaceStatus };
+  | SnapshotPart
+  | StatusPart;
+
+/** What one lane knows; of the peers whose place in `homes` is false another one knows better. */
+export interface SnapshotPart {
+  readonly kind: "snapshot";
+  readonly snapshot: DeviceSnapshot;
+  readonly homes: readonly boolean[];
+}
+
+export interface StatusPart {
+  readonly kind: "status";
+  readonly status: InterfaceStatus;
+  readonly homes: readonly boolean[];
+}
 
 export type ToLane =
   | {
@@ -48,6 +88,13 @@ export type ToLane =
       readonly bytes: Uint8Array<ArrayBuffer> | undefined;
       readonly count: number;
     }
+  /** The way to another lane: a MessagePort, whose type this layer does not know, and its event. */
+  | {
+      readonly kind: "sibling";
+      readonly lane: number;
+      readonly port: unknown;
+      readonly eventFd: number;
+    }
   | { readonly kind: "stop" };
 
 export type FromLane =
@@ -59,6 +106,8 @@ export type FromLane =
       readonly bytes: Uint8Array<ArrayBuffer>;
       readonly count: number;
     }
+  /** The lane dies of an exception; this is what it knew of the interface. */
+  | { readonly kind: "lastWords"; readonly key: number; readonly part: SnapshotPart }
   /** The interface was deleted by somebody else; the lane has let it go. */
   | { readonly kind: "gone"; readonly key: number }
   | {

@@ -29,10 +29,25 @@ export interface TunPort {
   close(): void;
 }
 
+/** Descriptors of the IPv4 and the IPv6 socket on one port; -1: there is none. */
+export interface SocketPair {
+  readonly fd4: number;
+  readonly fd6: number;
+}
+
+export const NO_SOCKETS: SocketPair = { fd4: -1, fd6: -1 };
+
 export interface UdpPort {
   /** Tags of the IPv4 and IPv6 socket. */
   readonly tagV4: number;
   readonly tagV6: number;
+  /**
+   * The sockets that the last {@link open} bound for the followers, lanes 1 to N - 1, a pair each; theirs from now on. Empty
+   * with one lane.
+   */
+  handOut(): readonly SocketPair[];
+  /** Closes what is open and takes this pair over, given by the leading lane. -1: none of that family. */
+  adopt(pair: SocketPair): void;
   /** Opens sockets of both families on `port` (0: any free one); replaces those open. 0 or -errno; on failure what was open
    * stays open. */
   open(port: number, mark: number): number;

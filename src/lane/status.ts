@@ -44,6 +44,8 @@ export interface InterfaceStatus {
   readonly mtu: number;
   readonly listenPort: number;
   readonly crypto: string;
+  /** How many lanes serve it; the counters are of all. */
+  readonly lanes: number;
   /** TUN_F_* bits that are on, and whether UDP sends are segmented by the kernel. */
   readonly offload: number;
   readonly segments: boolean;
@@ -103,6 +105,7 @@ export function interfaceStatus(
     mtu: iface.link.mtu,
     listenPort: iface.udp.isOpen ? iface.udp.port : iface.listenPort,
     crypto: state.suite.name,
+    lanes: 1,
     offload: iface.tun.offload,
     segments: iface.udp.segments,
     handshakeQueue: state.queue.count,

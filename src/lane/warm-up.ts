@@ -16,7 +16,7 @@ import type { Outbox } from "../tunnel/outbox.ts";
 import type { TunnelPorts } from "../tunnel/state.ts";
 import { Interface } from "./interface.ts";
 import { CONTROL_TAG, Lane } from "./lane.ts";
-import type { LinkState, TunPort, UdpPort, Waiter } from "./ports.ts";
+import type { LinkState, SocketPair, TunPort, UdpPort, Waiter } from "./ports.ts";
 
 /**
  * Pairs; each end has port classes of its own. V8 tells up to four classes apart at a call (feedback_max_polymorphic_map_count), and
@@ -113,6 +113,12 @@ function pipe(slab: Slab, firstTag: number, isOther: boolean): Pipe {
     open(): number {
       return 0;
     }
+    handOut(): readonly SocketPair[] {
+      return [];
+    }
+
+    adopt(): void {}
+
     setMark(): number {
       return 0;
     }

@@ -49,14 +49,14 @@ export class HandshakeBatch {
   readonly bytes: Uint8Array<ArrayBuffer>;
   #count: number;
 
-  /** An empty block for `identity`, or the view of one that came back with `count` records. */
-  constructor(from: Identity | Uint8Array<ArrayBuffer>, count = 0) {
+  /** An empty block for `identity` with `room`, or the view of one that came back with `count` records. */
+  constructor(from: Identity | Uint8Array<ArrayBuffer>, count = 0, room: number = BATCH_MAX) {
     this.#count = count;
     if (from instanceof Uint8Array) {
       this.bytes = from;
       return;
     }
-    this.bytes = secretBytes(HEADER_BYTES + BATCH_MAX * RECORD_BYTES);
+    this.bytes = secretBytes(HEADER_BYTES + room * RECORD_BYTES);
     this.bytes.set(from.secret, 0);
     this.bytes.set(from.publicKey, KEY_BYTES);
   }
@@ -66,7 +66,7 @@ export class HandshakeBatch {
   }
 
   get isFull(): boolean {
-    return this.#count === BATCH_MAX;
+    return HEADER_BYTES + this.#count * RECORD_BYTES === this.bytes.length;
   }
 
   /** Our public key when the block was made. */
@@ -115,6 +115,16 @@ export class HandshakeBatch {
       opened: reopened(message, part(REMOTE_AT), part(HASH_AT), part(CHAIN_AT)),
       response: { ephemeralPublic: part(E_AT), ee: part(EE_AT), se: part(SE_AT) },
     };
+  }
+
+  /** A block of its own for the solved record `index`, without our secret. */
+  pick(index: number, identity: Identity): HandshakeBatch {
+    const single = new HandshakeBatch(identity, 0, 1);
+    single.bytes.fill(0, 0, KEY_BYTES);
+    const start = HEADER_BYTES + index * RECORD_BYTES;
+    single.bytes.set(this.bytes.subarray(start, start + RECORD_BYTES), HEADER_BYTES);
+    single.#count = 1;
+    return single;
   }
 
   wipe(): void {

@@ -12,6 +12,13 @@ import {
 } from "../wire/constants.ts";
 import { ReplayWindow } from "./replay-window.ts";
 
+/**
+ * Ours: packets under one session that several lanes send by, and when it is renewed. Their counter is a 32-bit word; half of it is
+ * never used, so that no number of lanes that see the limit too late can make it wrap. A session lasts 180 s: 12 million a second.
+ */
+export const SHARED_REJECT_AFTER = 0x8000_0000;
+export const SHARED_REKEY_AFTER = 0x4000_0000;
+
 export class Keypair {
   readonly #keys = secretBytes(2 * KEY_BYTES);
   readonly sendKey: Uint8Array = this.#keys.subarray(0, KEY_BYTES);
@@ -28,6 +35,8 @@ export class Keypair {
   /** The next counter to send, as two words. Only ever grows. */
   sendHi = 0;
   sendLo = 0;
+  /** One word of shared memory, from which the lanes that send under this session lease counters; undefined: one lane does. */
+  #leases: Int32Array<SharedArrayBuffer> | undefined;
   /** False once wiped: nothing may be sealed or opened any more. */
   usable = true;
   /** False once our own key has changed: what the other side still sends may be opened, nothing more be sealed. */
@@ -64,6 +73,33 @@ export class Keypair {
     return this.usable && now - this.createdMs < REJECT_AFTER_TIME;
   }
 
+  /** Lets other lanes send under these keys too: gives the memory that they lease counters from. Before anything was sent. */
+  share(leases: Int32Array<SharedArrayBuffer>): void {
+    this.#leases = leases;
+  }
+
+  get leases(): Int32Array<SharedArrayBuffer> | undefined {
+    return this.#leases;
+  }
+
+  /**
+   * Makes sure of `count` counters in a row, from `sendHi`, `sendLo` on: to be called before a batch. False: they are used up.
+   * What was leased before and not used is lost.
+   */
+  reserve(count: number): boolean {
+    if (this.#leases === undefined) return true;
+    if (this.leased + count > SHARED_REJECT_AFTER) return false;
+    const first = Atomics.add(this.#leases, 0, count) >>> 0;
+    if (first + count > SHARED_REJECT_AFTER) return false;
+    this.sendLo = first;
+    return true;
+  }
+
+  /** Counters leased so far, by all lanes. */
+  get leased(): number {
+    return this.#leases === undefined ? 0 : Atomics.load(this.#leases, 0) >>> 0;
+  }
+
   /** Moves the send counter on by one; call after the current value has been written into a header. */
   step(): void {
     this.sendLo = (this.sendLo + 1) >>> 0;
@@ -73,8 +109,9 @@ export class Keypair {
   /** True if so much was sent that the session should be renewed. */
   get isCounterHigh(): boolean {
     return (
-      this.sendHi >= REKEY_AFTER_MESSAGES_HI &&
-      (this.sendHi > REKEY_AFTER_MESSAGES_HI || this.sendLo > 0)
+      (this.#leases !== undefined && this.leased > SHARED_REKEY_AFTER) ||
+      (this.sendHi >= REKEY_AFTER_MESSAGES_HI &&
+        (this.sendHi > REKEY_AFTER_MESSAGES_HI || this.sendLo > 0))
     );
   }
 

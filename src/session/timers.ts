@@ -7,6 +7,7 @@
  *   renew        data was sent and nothing came back: begin a new handshake
  *   zeroKeys     no new session for so long that all keys must go
  *   persistent   the configured interval passed without any authentic packet
+ *   report       another lane is to be told what was sent for it: see src/tunnel/siblings.ts
  */
 import { KEEPALIVE_TIMEOUT, REKEY_TIMEOUT, ZERO_KEYS_AFTER_TIME } from "../wire/constants.ts";
 
@@ -19,6 +20,7 @@ export class Timers {
   renewMs: number = OFF;
   zeroKeysMs: number = OFF;
   persistentMs: number = OFF;
+  reportMs: number = OFF;
   /** Data came while the keepalive was armed: send another after it. */
   anotherKeepalive = false;
   /** Initiations sent for the need at hand; more than HANDSHAKE_RETRIES_MAX ends the attempt. */
@@ -34,6 +36,7 @@ export class Timers {
       this.renewMs,
       this.zeroKeysMs,
       this.persistentMs,
+      this.reportMs,
     );
   }
 
@@ -62,6 +65,30 @@ export class Timers {
     if (this.persistentIntervalMs > 0) this.persistentMs = now + this.persistentIntervalMs;
   }
 
+  /**
+   * Packets were sent by another lane: the last at `lastSentMs`; with data the first at `firstDataMs`, the last at `lastDataMs`
+   * (-Infinity: none). It is told late, and what came since then must not be undone.
+   */
+  sentElsewhere(
+    firstDataMs: number,
+    lastDataMs: number,
+    lastSentMs: number,
+    lastReceivedMs: number,
+    jitter: number,
+  ): void {
+    if (this.persistentIntervalMs > 0) {
+      this.persistentMs = Math.max(
+        this.persistentMs === OFF ? 0 : this.persistentMs,
+        lastSentMs + this.persistentIntervalMs,
+      );
+    }
+    if (this.keepaliveMs !== OFF && lastSentMs > this.keepaliveMs - KEEPALIVE_TIMEOUT) {
+      this.keepaliveMs = OFF;
+    }
+    if (this.renewMs !== OFF || lastDataMs <= lastReceivedMs) return;
+    this.dataSent(firstDataMs > lastReceivedMs ? firstDataMs : lastDataMs, jitter);
+  }
+
   initiated(now: number, jitter: number): void {
     this.retransmitMs = now + REKEY_TIMEOUT + jitter;
   }
@@ -82,6 +109,7 @@ export class Timers {
     this.renewMs = OFF;
     this.zeroKeysMs = OFF;
     this.persistentMs = OFF;
+    this.reportMs = OFF;
     this.anotherKeepalive = false;
     this.attempts = 0;
   }

@@ -27,7 +27,7 @@ export interface SocketSettings {
 const EINVAL = -22;
 
 /**
- * Applies operations in order. Returns 0, or the -errno of the one that was refused. `isComplete` false: a bad line follows
+ * Applies operations in order. Returns 0, or the -errno of the one that was refused, and how many were carried out. `isComplete` false: a bad line follows
  * them, so the settings of the last peer are not complete, and it is left as it is (G uapi.go: handlePostConfig is not
  * reached). What is refused here leaves it so too.
  */
@@ -37,14 +37,14 @@ export function applySet(
   sockets: SocketSettings,
   moment: Moment,
   isComplete = true,
-): number {
+): { readonly status: number; readonly applied: number } {
   const cursor = new Cursor(tunnel, moment);
-  for (const operation of operations) {
+  for (const [applied, operation] of operations.entries()) {
     const status = applyOne(tunnel, cursor, operation, sockets);
-    if (status < 0) return status;
+    if (status < 0) return { status, applied };
   }
   if (isComplete) cursor.finish();
-  return 0;
+  return { status: 0, applied: operations.length };
 }
 
 /** The peer that the lines after a `public_key` speak of. */

@@ -13,6 +13,7 @@ import { initiate } from "./initiating.ts";
 import { sendKeepalive } from "./outbound.ts";
 import type { Peer } from "./peer.ts";
 import { clearSessions } from "./sessions.ts";
+import { report } from "./siblings.ts";
 import type { Moment, TunnelState } from "./state.ts";
 
 /** Handles every deadline that has passed. */
@@ -43,6 +44,7 @@ function expirePeer(state: TunnelState, peer: Peer, moment: Moment): void {
   if (timers.renewMs <= now) {
     timers.renewMs = OFF;
     clearSource(peer.endpoint, 0);
+    state.noteChange(peer);
     state.log?.(peer, "Renewing the session: nothing came back for what was sent");
     initiate(state, peer, moment, false);
   }
@@ -50,6 +52,10 @@ function expirePeer(state: TunnelState, peer: Peer, moment: Moment): void {
     timers.zeroKeysMs = OFF;
     state.log?.(peer, "Wiping all keys: no new session for 540 seconds");
     clearSessions(state, peer);
+  }
+  if (timers.reportMs <= now) {
+    timers.reportMs = OFF;
+    report(state, peer);
   }
   if (timers.persistentMs <= now) {
     // Armed anew whatever becomes of the packet: without an endpoint there is nothing to send, but one may come.
@@ -69,6 +75,7 @@ function retransmit(state: TunnelState, peer: Peer, moment: Moment): void {
   }
   timers.attempts++;
   clearSource(peer.endpoint, 0);
+  state.noteChange(peer);
   state.log?.(peer, `No answer to the initiation, trying again (try ${timers.attempts + 1})`);
   initiate(state, peer, moment, true);
 }

@@ -31,6 +31,7 @@ import { room, transmit } from "./initiating.ts";
 import { sendKeepalive } from "./outbound.ts";
 import type { Peer } from "./peer.ts";
 import { completeHandshake, installKeypair } from "./sessions.ts";
+import { homeOf } from "./siblings.ts";
 import type { Moment, TunnelState } from "./state.ts";
 
 /** Ours: of the messages of one turn, so many may cost a Diffie-Hellman: some 0.3 ms each, for which transport waits. */
@@ -75,11 +76,18 @@ export function finishInitiations(
   moment: Moment,
 ): void {
   state.offload.settle();
+  if (bytes === undefined) state.drop(Drop.handshakeQueueFull, count);
+  else acceptSolved(state, bytes, count, moment);
+}
+
+/** Goes on with `count` initiations whose Diffie-Hellman is done, on this lane or on that of their peer. Wipes them. */
+export function acceptSolved(
+  state: TunnelState,
+  bytes: Uint8Array<ArrayBuffer>,
+  count: number,
+  moment: Moment,
+): void {
   const { identity } = state;
-  if (bytes === undefined) {
-    state.drop(Drop.handshakeQueueFull, count);
-    return;
-  }
   const batch = new HandshakeBatch(bytes, count);
   if (identity === undefined || !state.isUp || !isEqual(identity.publicKey, batch.publicKey)) {
     state.drop(Drop.noIdentity, count);
@@ -87,10 +95,33 @@ export function finishInitiations(
     for (let index = 0; index < count; index++) {
       const solved = batch.solved(index);
       if (solved === undefined) state.drop(Drop.badHandshake, 1);
-      else acceptInitiation(state, identity, solved, moment);
+      else if (!forward(state, identity, batch, index, solved)) {
+        acceptInitiation(state, identity, solved, moment);
+      }
     }
   }
   batch.wipe();
+}
+
+/** Hands record `index` to the home lane of its peer; false: that is this one, or the peer is unknown. */
+function forward(
+  state: TunnelState,
+  identity: Identity,
+  batch: HandshakeBatch,
+  index: number,
+  solved: Solved,
+): boolean {
+  const peer = state.peerByKey(solved.opened.remoteStatic);
+  const { siblings } = state;
+  if (siblings === undefined || peer === undefined || peer.isHome) return false;
+  const single = batch.pick(index, identity);
+  solved.opened.progress.wipe();
+  siblings.post(homeOf(peer.publicKey, siblings.count), {
+    kind: "initiations",
+    bytes: single.bytes,
+    count: 1,
+  });
+  return true;
 }
 
 /** The macs, and under load the cookie and the rate of its source (whitepaper 5.3, 5.4.7). */
@@ -158,6 +189,14 @@ function consumeInitiation(
   endpoint: Uint8Array,
   moment: Moment,
 ): void {
+  if (state.siblings !== undefined) {
+    // Whose it is shows only when it is opened, and what was opened must be able to travel.
+    const batch = new HandshakeBatch(identity, 0, 1);
+    batch.add(message, endpoint);
+    batch.solve(state.suite, state.entropy);
+    acceptSolved(state, batch.bytes, 1, moment);
+    return;
+  }
   const opened = openInitiation(state.suite, identity, message);
   if (opened === undefined) {
     state.drop(Drop.badHandshake, 1);
@@ -260,6 +299,8 @@ function heardFrom(
   moment: Moment,
 ): void {
   copyEndpoint(peer.endpoint, 0, endpoint, 0);
+  state.noteChange(peer);
+  peer.lastReceivedMs = moment.now;
   peer.rxBytes += length;
   peer.timers.authenticatedReceived();
   peer.timers.authenticatedTraversed(moment.now);

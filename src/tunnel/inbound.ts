@@ -159,6 +159,7 @@ function afterReceiving(
 ): void {
   const { timers } = peer;
   timers.authenticatedReceived();
+  peer.lastReceivedMs = moment.now;
   timers.authenticatedTraversed(moment.now);
   if (hasData) timers.dataReceived(moment.now);
   if (confirmed) {
@@ -183,6 +184,7 @@ function roam(state: TunnelState, peer: Peer, message: number): void {
   const at = slabLayout.messageEndpoint.offset + message * ENDPOINT_BYTES;
   if (isSameEndpoint(peer.endpoint, state.slab.bytes, at)) return;
   copyEndpoint(peer.endpoint, 0, state.slab.bytes, at);
+  state.noteChange(peer);
 }
 
 /** Checks one decrypted packet and lists it for TUN. */

@@ -16,6 +16,7 @@ import { Drop } from "./drop.ts";
 import { hasEndpoint } from "./endpoint.ts";
 import { initiate } from "./initiating.ts";
 import type { Peer } from "./peer.ts";
+import { handOverRuns, noteSent } from "./siblings.ts";
 import type { Moment, TunnelState } from "./state.ts";
 
 const IPV4_HEADER_BYTES = 20;
@@ -77,7 +78,7 @@ export function sendKeepalive(state: TunnelState, peer: Peer, moment: Moment): v
 export function sendStaged(state: TunnelState, peer: Peer, moment: Moment): void {
   if (peer.staging.count === 0 || !state.isUp) return;
   const keypair = peer.current;
-  if (keypair?.maySend(moment.now) !== true) {
+  if (keypair?.maySend(moment.now) !== true || !keypair.reserve(peer.staging.count)) {
     initiate(state, peer, moment, false);
     return;
   }
@@ -128,12 +129,17 @@ function sendRuns(state: TunnelState, peer: Peer, moment: Moment): void {
     }
     return;
   }
-  if (keypair?.maySend(moment.now) !== true) {
-    stageRuns(state, peer);
-    initiate(state, peer, moment, false);
+  const maySend = keypair?.maySend(moment.now) === true;
+  if (maySend && peer.staging.count > 0) sendStaged(state, peer, moment);
+  if (!maySend || !keypair.reserve(packetsInRuns(state, peer))) {
+    if (peer.isHome) {
+      stageRuns(state, peer);
+      initiate(state, peer, moment, false);
+    } else {
+      handOverRuns(state, peer, moment);
+    }
     return;
   }
-  if (peer.staging.count > 0) sendStaged(state, peer, moment);
   const { outbox, slab, mtu } = state;
   let first = outbox.datagramCount;
   for (let run = peer.firstRun; run >= 0; run = state.runNext[run]!) {
@@ -156,6 +162,14 @@ function sendRuns(state: TunnelState, peer: Peer, moment: Moment): void {
   }
   seal(state, keypair, first);
   afterSending(state, peer, keypair, true, moment);
+}
+
+function packetsInRuns(state: TunnelState, peer: Peer): number {
+  let count = 0;
+  for (let run = peer.firstRun; run >= 0; run = state.runNext[run]!) {
+    count += state.runEnd[run]! - state.runFirst[run]!;
+  }
+  return count;
 }
 
 /** Writes the header with the next counter and lists the datagram. The seal comes later, for the whole batch. */
@@ -193,6 +207,10 @@ function afterSending(
   hasData: boolean,
   moment: Moment,
 ): void {
+  if (!peer.isHome) {
+    noteSent(state, peer, keypair, hasData, moment);
+    return;
+  }
   const { timers } = peer;
   timers.authenticatedTraversed(moment.now);
   timers.authenticatedSent();

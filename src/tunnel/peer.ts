@@ -9,6 +9,7 @@ import { Handshake } from "../session/handshake.ts";
 import { labelKey } from "../session/identity.ts";
 import type { Keypair } from "../session/keypair.ts";
 import { Timers } from "../session/timers.ts";
+import type { Unreported } from "./siblings.ts";
 import { Staging, type StagingBudget } from "./staging.ts";
 
 const NEVER = Number.NEGATIVE_INFINITY;
@@ -46,12 +47,21 @@ export class Peer {
   heapSlot = -1;
   heapKey: number = Number.POSITIVE_INFINITY;
 
+  /** False: another lane does its handshakes and receives for it. See siblings.ts. */
+  readonly isHome: boolean;
+  /** Session or endpoint have changed since siblings were told. */
+  isChanged = false;
+  /** Monotonic: when an authentic message last came. */
+  lastReceivedMs: number = NEVER;
+  unreported: Unreported | undefined;
+
   /** Runs of the batch at hand that go to this peer: first and last index in the tunnel's run list, -1: none. */
   firstRun = -1;
   lastRun = -1;
 
-  constructor(id: number, publicKey: Uint8Array, budget: StagingBudget) {
+  constructor(id: number, publicKey: Uint8Array, budget: StagingBudget, isHome = true) {
     this.id = id;
+    this.isHome = isHome;
     this.handshake = new Handshake(publicKey);
     this.staging = new Staging(budget);
   }

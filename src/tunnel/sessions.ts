@@ -24,6 +24,7 @@ export function installKeypair(
   moment: Moment,
 ): void {
   state.keypairs.set(keypair.localIndex, keypair);
+  if (state.siblings !== undefined) keypair.share(new Int32Array(new SharedArrayBuffer(4)));
   if (keypair.initiator) {
     dispose(state, peer.previous);
     if (peer.next !== undefined) {
@@ -34,6 +35,7 @@ export function installKeypair(
       peer.previous = peer.current;
     }
     peer.current = keypair;
+    state.noteChange(peer);
   } else {
     dispose(state, peer.next);
     dispose(state, peer.previous);
@@ -50,6 +52,7 @@ export function confirmKeypair(state: TunnelState, peer: Peer, keypair: Keypair)
   peer.previous = peer.current;
   peer.current = keypair;
   peer.next = undefined;
+  state.noteChange(peer);
   return true;
 }
 
@@ -69,6 +72,7 @@ export function clearSessions(state: TunnelState, peer: Peer): void {
   peer.current = undefined;
   peer.next = undefined;
   state.cipher.forget();
+  state.noteChange(peer);
 }
 
 /** A handshake was confirmed in either role. */

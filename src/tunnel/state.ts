@@ -17,6 +17,7 @@ import { IndexTable } from "./index-table.ts";
 import { Offload, type SubmitBatch } from "./offload.ts";
 import { Outbox, type OutboxSink } from "./outbox.ts";
 import { Peer } from "./peer.ts";
+import { homeOf, laneOfIndex, type Siblings } from "./siblings.ts";
 import type { StagingBudget } from "./staging.ts";
 
 /** One reading of both clocks, made once per turn. */
@@ -41,6 +42,8 @@ export interface TunnelPorts {
   readonly stagingBudget: StagingBudget;
   /** Hands initiations to other threads; undefined: there are none. */
   readonly submit?: SubmitBatch | undefined;
+  /** Undefined: one lane serves this tunnel. */
+  readonly siblings?: Siblings | undefined;
   /** Undefined: nobody listens. */
   readonly log?: TunnelLog | undefined;
 }
@@ -70,6 +73,9 @@ export class TunnelState {
   readonly queue: HandshakeQueue = new HandshakeQueue();
   readonly checker: CookieChecker;
   readonly offload: Offload;
+  readonly siblings: Siblings | undefined;
+  /** Peers of which siblings are to be told. */
+  readonly changed: Peer[] = [];
   /** Of messages whose mac2 proved their source. */
   readonly rateLimit: RateLimit = new RateLimit();
   /** Of those that prove nothing: see handshaking.ts. */
@@ -105,6 +111,7 @@ export class TunnelState {
     this.#budget = ports.stagingBudget;
     this.checker = new CookieChecker(ports.suite);
     this.offload = new Offload(ports.submit);
+    this.siblings = ports.siblings;
   }
 
   get peerCount(): number {
@@ -125,7 +132,9 @@ export class TunnelState {
   addPeer(publicKey: Uint8Array): Peer | undefined {
     if (this.#byKey.size >= PEERS_MAX) return undefined;
     const id = this.#freeIds.pop() ?? this.peers.length;
-    const peer = new Peer(id, publicKey, this.#budget);
+    const { siblings } = this;
+    const isHome = siblings === undefined || homeOf(publicKey, siblings.count) === siblings.lane;
+    const peer = new Peer(id, publicKey, this.#budget, isHome);
     this.peers[id] = peer;
     this.#byKey.set(nameOf(publicKey), peer);
     return peer;
@@ -156,14 +165,23 @@ export class TunnelState {
     return this.random() % (REKEY_TIMEOUT_JITTER_MAX + 1);
   }
 
-  /** A receiver index that is in use nowhere in this tunnel. */
+  /** A receiver index that is in use nowhere in this tunnel, and leads to this lane. */
   freshIndex(): number {
+    const { siblings } = this;
     for (;;) {
       const index = this.random();
+      if (siblings !== undefined && laneOfIndex(index, siblings.count) !== siblings.lane) continue;
       if (this.keypairs.get(index) === undefined && this.handshakes.get(index) === undefined) {
         return index;
       }
     }
+  }
+
+  /** Session in use or endpoint of a peer are others now. */
+  noteChange(peer: Peer): void {
+    if (this.siblings === undefined || !peer.isHome || peer.isChanged) return;
+    peer.isChanged = true;
+    this.changed.push(peer);
   }
 
   /** Sees to it that the peer's earliest deadline is noticed. Cheap when nothing became earlier. */

@@ -9,12 +9,13 @@ import { OFF } from "../session/timers.ts";
 import { Drop } from "./drop.ts";
 import { copyEndpoint, hasEndpoint } from "./endpoint.ts";
 import { expireDeadlines } from "./expiry.ts";
-import { finishInitiations, processHandshakes } from "./handshaking.ts";
+import { acceptSolved, finishInitiations, processHandshakes } from "./handshaking.ts";
 import { receiveDatagrams } from "./inbound.ts";
 import { sendInner, sendKeepalive, sendStaged } from "./outbound.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Peer } from "./peer.ts";
 import { clearHandshake, clearSessions } from "./sessions.ts";
+import { publishChanges, type SiblingNote, takeNote } from "./siblings.ts";
 import { type Moment, type TunnelPorts, TunnelState } from "./state.ts";
 
 const NEVER = Number.NEGATIVE_INFINITY;
@@ -53,6 +54,17 @@ export class Tunnel {
     moment: Moment,
   ): void {
     finishInitiations(this.state, bytes, count, moment);
+  }
+
+  /** A sibling's note came; wipes the secrets in it. */
+  takeNote(from: number, note: SiblingNote, moment: Moment): void {
+    if (note.kind === "initiations") acceptSolved(this.state, note.bytes, note.count, moment);
+    else takeNote(this.state, from, note, moment);
+  }
+
+  /** Tells siblings what has changed; at the end of every piece of work. */
+  publish(): void {
+    publishChanges(this.state);
   }
 
   /** The next moment (monotonic milliseconds) at which {@link handleDeadline} has something to do, or Infinity. */
@@ -106,6 +118,7 @@ export class Tunnel {
       peer.lastInitiationMs = NEVER;
       if (peer.current !== undefined) peer.current.sendable = false;
       if (peer.next !== undefined) peer.next.sendable = false;
+      state.noteChange(peer);
     }
   }
 
@@ -122,11 +135,12 @@ export class Tunnel {
   /** Sets where to send; the local source is forgotten with the old place. `record`: 48 bytes, copied. */
   setEndpoint(peer: Peer, record: Uint8Array): void {
     copyEndpoint(peer.endpoint, 0, record, 0);
+    this.state.noteChange(peer);
   }
 
   /** After settings of a peer changed on an interface that is up: sends what waits, or a keepalive at once. */
   startPeer(peer: Peer, keepalive: boolean, moment: Moment): void {
-    if (!this.state.isUp) return;
+    if (!this.state.isUp || !peer.isHome) return;
     const { timers } = peer;
     if (timers.persistentIntervalMs === 0) timers.persistentMs = OFF;
     else if (timers.persistentMs === OFF) timers.authenticatedTraversed(moment.now);

@@ -12,7 +12,7 @@ import {
 import { opensslSuite } from "../../../src/crypto/openssl.ts";
 import type { TransportCipher } from "../../../src/crypto/suite.ts";
 import { Interface } from "../../../src/lane/interface.ts";
-import type { LinkState, TunPort, UdpPort } from "../../../src/lane/ports.ts";
+import type { LinkState, SocketPair, TunPort, UdpPort } from "../../../src/lane/ports.ts";
 import type { Outbox } from "../../../src/tunnel/outbox.ts";
 import { recordOf, seededBytes } from "../../sim/node.ts";
 import { AF_INET } from "../../sim/packets.ts";
@@ -97,6 +97,12 @@ class FakeUdp implements UdpPort {
     this.port = port;
     return 0;
   }
+
+  handOut(): readonly SocketPair[] {
+    return [];
+  }
+
+  adopt(): void {}
 
   setMark(): number {
     return 0;

@@ -34,7 +34,13 @@ class Fixture {
   }
 
   set(operations: readonly SetOperation[], isComplete = true): number {
-    const status = applySet(this.node.tunnel, operations, this.#sockets, this.clock, isComplete);
+    const { status } = applySet(
+      this.node.tunnel,
+      operations,
+      this.#sockets,
+      this.clock,
+      isComplete,
+    );
     this.node.settle();
     return status;
   }
