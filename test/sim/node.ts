@@ -9,6 +9,7 @@ import type { Suite } from "../../src/crypto/suite.ts";
 import type { SubmitBatch } from "../../src/tunnel/offload.ts";
 import type { Outbox } from "../../src/tunnel/outbox.ts";
 import type { Peer } from "../../src/tunnel/peer.ts";
+import type { Siblings } from "../../src/tunnel/siblings.ts";
 import { Tunnel } from "../../src/tunnel/tunnel.ts";
 import { AF_INET } from "./packets.ts";
 
@@ -70,6 +71,7 @@ export class SimNode {
     readonly seed: number;
     readonly suite?: Suite;
     readonly submit?: SubmitBatch;
+    readonly siblings?: Siblings;
   }) {
     const suite = options.suite ?? opensslSuite;
     this.address = options.address;
@@ -82,6 +84,7 @@ export class SimNode {
       entropy: seededBytes(options.seed),
       stagingBudget: { bytes: 0 },
       submit: options.submit,
+      siblings: options.siblings,
     });
     this.tunnel.setPrivateKey(options.secret);
     suite.publicKey(this.publicKey, options.secret);
@@ -170,6 +173,7 @@ export class SimNode {
   }
 
   #flush(): void {
+    this.tunnel.publish();
     this.tunnel.outbox.flushPlain();
     this.tunnel.outbox.flushDatagrams();
   }
