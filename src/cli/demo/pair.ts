@@ -15,6 +15,8 @@ export interface PairSettings {
   readonly cableMtu?: number;
   /** Makes the names; one letter is added. */
   readonly label?: string;
+  /** For both programs. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 export interface PairEnd {
@@ -49,10 +51,9 @@ export function innerOf(end: PairEnd): string[] {
 }
 
 export async function makePair(lab: Lab, settings: PairSettings): Promise<Pair> {
-  const label = settings.label ?? "";
   const pair: Pair = {
-    a: await makeEnd(lab, settings.a, `${label}a`, 1),
-    b: await makeEnd(lab, settings.b, `${label}b`, 2),
+    a: await makeEnd(lab, settings, "a", 1),
+    b: await makeEnd(lab, settings, "b", 2),
     presharedKey: settings.hasPsk ? generatePsk() : undefined,
   };
   const ends = [pair.a, pair.b].map((end) => ({
@@ -82,12 +83,18 @@ export async function makePair(lab: Lab, settings: PairSettings): Promise<Pair> 
 
 async function makeEnd(
   lab: Lab,
-  implementation: Implementation,
-  label: string,
+  settings: PairSettings,
+  letter: "a" | "b",
   host: number,
 ): Promise<PairEnd> {
+  const label = `${settings.label ?? ""}${letter}`;
   const namespace = await lab.namespace(`${label}n`);
-  const node = await WireguardNode.start(lab, { implementation, namespace, label: `${label}w` });
+  const node = await WireguardNode.start(lab, {
+    implementation: settings[letter],
+    namespace,
+    label: `${label}w`,
+    environment: settings.environment ?? {},
+  });
   return {
     namespace,
     node,
