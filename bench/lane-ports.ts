@@ -134,6 +134,10 @@ export class MemoryUdp implements UdpPort {
     return 0;
   }
 
+  shed(): number {
+    return 0;
+  }
+
   handOut(): readonly SocketPair[] {
     return [];
   }

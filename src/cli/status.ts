@@ -83,7 +83,7 @@ function describe(device: InterfaceStatus): string {
     `  crypto: ${device.crypto}, lanes: ${device.lanes}, TUN offloads: 0x${device.offload.toString(16)}, UDP segmentation: ${device.segments ? "on" : "off"}`,
     `  in:  ${lane.datagramsReceived} datagrams in ${lane.receiveCalls} reads, ${lane.packetsWritten} packets in ${lane.writeCalls} writes`,
     `  out: ${lane.packetsRead} packets in ${lane.readCalls} reads, ${lane.datagramsSent} datagrams in ${lane.groupsSent} groups, ${lane.sendCalls} sends`,
-    `  handshake queue: ${device.handshakeQueue}${device.isUnderLoad ? ", under load" : ""}`,
+    `  handshake queue: ${device.handshakeQueue}${device.isUnderLoad ? ", under load" : ""}${device.shedding === null ? "" : `, initiations of ${device.shedding} are shed`}`,
     `  drops: ${list(counts(device.drops))}`,
   ];
   const laneDrops = counts(device.laneDrops);

@@ -35,6 +35,7 @@ export function mergeStatus([first, ...others]: readonly StatusPart[]):
     segments: all.every(({ segments }) => segments),
     handshakeQueue: total(all.map(({ handshakeQueue }) => handshakeQueue)),
     isUnderLoad: all.some(({ isUnderLoad }) => isUnderLoad),
+    floods: total(all.map(({ floods }) => floods)),
     handshakesPooled: total(all.map(({ handshakesPooled }) => handshakesPooled)),
     drops: sum(all.map(({ drops }) => drops)),
     lane: sum(all.map(({ lane }) => ({ ...lane }))) as unknown as InterfaceStatus["lane"],

@@ -136,6 +136,11 @@ export interface Native {
    * bound: initiations go to the first, all else to number (least byte of the receiver index) modulo `lanes`. 0 or -errno.
    */
   udpSteer(fd: number, lanes: number): number;
+  /**
+   * Has the kernel throw away, for this socket, initiations without a mac2 that come from `source` (4 bytes, or 16 of which the
+   * first 8 count), but for one in 64 at random. Empty: nothing any more. 0 or -errno (-ENOENT: nothing to take back).
+   */
+  udpShed(fd: number, source: Uint8Array): number;
   /** 1 if UDP_SEGMENT works on this socket, else 0. */
   udpSegments(fd: number): number;
   /**

@@ -2,7 +2,7 @@
  * `UdpPort` over two sockets, IPv4 and IPv6, on one port: batched receive with GRO, batched send with segmentation, and
  * its fall-backs. Where the machine has no IPv6 (or no IPv4), the other serves alone.
  */
-import type { Slab } from "../bytes/slab.ts";
+import { endpointLayout, FAMILY_V4, type Slab } from "../bytes/slab.ts";
 import { NO_SOCKETS, type SocketPair, type UdpPort } from "../lane/ports.ts";
 import type { Outbox } from "../tunnel/outbox.ts";
 import type { EpollWaiter } from "./epoll-waiter.ts";
@@ -109,6 +109,14 @@ export class UdpSockets implements UdpPort {
       if (status < 0) return status;
     }
     return 0;
+  }
+
+  shed(source: Uint8Array, isOn: boolean): number {
+    const isV4 = source[endpointLayout.family]! === FAMILY_V4;
+    const fd = isV4 ? this.#fd4 : this.#fd6;
+    const { address } = endpointLayout;
+    const length = isOn ? (isV4 ? 4 : 16) : 0;
+    return fd < 0 ? 0 : this.#native.udpShed(fd, source.subarray(address, address + length));
   }
 
   receive(isV6: boolean): number {

@@ -3,6 +3,7 @@
  * becomes of send errors, and the interface's socket settings. Waiting and scheduling are the lane's.
  */
 import { ENDPOINT_BYTES, slabLayout } from "../bytes/slab.ts";
+import { FloodStep } from "../session/flood-watch.ts";
 import { Drop } from "../tunnel/drop.ts";
 import { clearSource, hasSource } from "../tunnel/endpoint.ts";
 import type { Outbox, OutboxSink } from "../tunnel/outbox.ts";
@@ -110,6 +111,7 @@ export class Interface implements OutboxSink {
       return;
     }
     this.#udp.adopt(note.pair);
+    this.tunnel.state.flood.reset();
     if (this.mark !== 0) this.setMark(this.mark);
     this.#isLeaderUp = note.isUp;
     this.followLink(moment);
@@ -136,10 +138,16 @@ export class Interface implements OutboxSink {
     if (this.tunnel.nextDeadline() <= moment.now) this.tunnel.handleDeadline(moment);
     const budget = Math.max(HANDSHAKES_PER_TURN, received >>> 1);
     const more = this.tunnel.handleHandshakes(budget, moment);
+    this.#shedFlood(moment.now);
     this.flush();
     this.#settledReceived = stats.datagramsReceived;
     this.#settledSent = stats.datagramsSent;
     return more;
+  }
+
+  /** When {@link handleTime} has something to do. */
+  nextDeadline(): number {
+    return Math.min(this.tunnel.nextDeadline(), this.tunnel.state.flood.deadline);
   }
 
   /** Sends what the tunnel has put out. */
@@ -180,6 +188,7 @@ export class Interface implements OutboxSink {
     }
     const status = this.#udp.open(port, this.mark);
     if (status < 0) return status;
+    this.tunnel.state.flood.reset();
     this.listenPort = port;
     // Down: the port was only tried, so that a conflict is told now; it is bound when the interface comes up.
     if (this.tunnel.state.isUp) this.#tellFollowers(true);
@@ -201,6 +210,7 @@ export class Interface implements OutboxSink {
 
   #openSockets(): void {
     const status = this.#udp.isOpen ? 0 : this.#udp.open(this.listenPort, this.mark);
+    this.tunnel.state.flood.reset();
     if (status < 0) this.#log?.(`Unable to open UDP port ${this.listenPort}`, status);
     this.#tellFollowers(true);
   }
@@ -212,6 +222,16 @@ export class Interface implements OutboxSink {
       const pair = pairs[lane - 1] ?? NO_SOCKETS;
       this.#siblings.post(lane, { kind: "sockets", isUp, pair });
     }
+  }
+
+  /** A flood of initiations is best thrown away where it costs no turn of the lane: in the kernel. */
+  #shedFlood(now: number): void {
+    const { flood } = this.tunnel.state;
+    const step = flood.decide(now);
+    if (step === FloodStep.none) return;
+    const status = this.#udp.shed(flood.source, step === FloodStep.shed);
+    // Refused, on an odd kernel: the rate limit does it alone.
+    if (status < 0) flood.reset();
   }
 
   /** One call, up to 16 messages of 64 KiB: what is left is reported again by the next wait, after everybody else's turn. */

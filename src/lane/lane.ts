@@ -64,7 +64,7 @@ export class Lane {
 
   /** To be called after settings were changed from outside a turn. */
   reschedule(iface: Interface): void {
-    this.#deadlines.set(iface, iface.tunnel.nextDeadline());
+    this.#deadlines.set(iface, iface.nextDeadline());
   }
 
   /** Has work done in the turns that find nothing ready, until it is all done; one after the other. */

@@ -58,6 +58,11 @@ export interface UdpPort {
   /** Bound port, 0 while closed. */
   readonly port: number;
   setMark(mark: number): number;
+  /**
+   * Has most initiations without a mac2 from the address in this endpoint record (48 bytes) thrown away before they are received;
+   * `isOn` false: not any more. 0 or -errno.
+   */
+  shed(source: Uint8Array, isOn: boolean): number;
   /** Fills the slab's `received` list from one socket; 0: nothing; -errno. */
   receive(isV6: boolean): number;
   /**

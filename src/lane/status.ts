@@ -51,6 +51,10 @@ export interface InterfaceStatus {
   readonly segments: boolean;
   readonly handshakeQueue: number;
   readonly isUnderLoad: boolean;
+  /** The source of a flood of initiations, most of which the kernel throws away just now. */
+  readonly shedding: string | null;
+  /** How often that was begun. */
+  readonly floods: number;
   /** Initiations that were handed to the handshake pool. */
   readonly handshakesPooled: number;
   /** Reasons with a count above zero. */
@@ -110,6 +114,8 @@ export function interfaceStatus(
     segments: iface.udp.segments,
     handshakeQueue: state.queue.count,
     isUnderLoad: state.queue.isUnderLoad(now),
+    shedding: state.flood.isShedding ? addressOf(state.flood.source) : null,
+    floods: state.flood.begun,
     handshakesPooled: state.offload.total,
     drops,
     lane: { ...iface.stats },
@@ -160,4 +166,10 @@ function endpointOf(
     port: view.getUint16(endpointLayout.port, true),
     ...(scope === 0 ? {} : { scope: scopeName(scope) ?? String(scope) }),
   };
+}
+
+/** The address in an endpoint record, as text. */
+function addressOf(record: Uint8Array): string {
+  const family = record[endpointLayout.family]! === FAMILY_V4 ? 2 : 10;
+  return formatAddress(family, record, endpointLayout.address);
 }

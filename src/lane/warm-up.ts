@@ -113,6 +113,10 @@ function pipe(slab: Slab, firstTag: number, isOther: boolean): Pipe {
     open(): number {
       return 0;
     }
+    shed(): number {
+      return 0;
+    }
+
     handOut(): readonly SocketPair[] {
       return [];
     }

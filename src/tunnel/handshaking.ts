@@ -321,11 +321,13 @@ export function queueHandshake(
   const isPreferred =
     type === TYPE_INITIATION ? hasMac(bytes, offset + length) : answersUs(state, type, offset);
   // Who forges another's address can keep that one from a first cookie this way; the queue would do so too, for everybody.
+  if (!isPreferred) state.flood.see(bytes, endpointAt);
   if (
     !isPreferred &&
     state.queue.isUnderLoad(moment.now) &&
     !state.unprovenLimit.allow(bytes, endpointAt, moment.now)
   ) {
+    if (type === TYPE_INITIATION) state.flood.refuse(bytes, endpointAt, moment.now);
     state.drop(Drop.rateLimited, 1);
     return;
   }

@@ -7,6 +7,7 @@ import { INNER_MAX, type Slab } from "../bytes/slab.ts";
 import type { Suite, TransportCipher } from "../crypto/suite.ts";
 import { AllowedIps } from "../route/allowed-ips.ts";
 import { CookieChecker, type Entropy } from "../session/cookie.ts";
+import { FloodWatch } from "../session/flood-watch.ts";
 import type { Identity } from "../session/identity.ts";
 import type { Keypair } from "../session/keypair.ts";
 import { RateLimit } from "../session/rate-limit.ts";
@@ -80,6 +81,7 @@ export class TunnelState {
   readonly rateLimit: RateLimit = new RateLimit();
   /** Of those that prove nothing: see handshaking.ts. */
   readonly unprovenLimit: RateLimit = new RateLimit(UNPROVEN_PER_SECOND, UNPROVEN_BURST);
+  readonly flood: FloodWatch = new FloodWatch();
   identity: Identity | undefined;
   /** Of the TUN interface. */
   mtu = 1420;

@@ -98,6 +98,10 @@ class FakeUdp implements UdpPort {
     return 0;
   }
 
+  shed(): number {
+    return 0;
+  }
+
   handOut(): readonly SocketPair[] {
     return [];
   }
