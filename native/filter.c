@@ -12,7 +12,7 @@ enum { PAYLOAD = 8, INITIATION = 1, LENGTH = PAYLOAD + 148, MAC2 = PAYLOAD + 132
 enum { SAMPLE = 64 };
 
 /* Jumps are relative; those to the end are filled in when the end is known. */
-enum { TO_PASS = 0xff, STEPS_MAX = 24 };
+enum { TO_PASS = 0xff, STEPS_MAX = 32 };
 
 struct program {
   struct sock_filter steps[STEPS_MAX];
@@ -34,21 +34,19 @@ static uint32_t word_at(const uint8_t *bytes) {
 
 static int attach(int fd, const uint8_t *source, bool v6) {
   struct program program = {.length = 0};
-  step(&program, BPF_LD | BPF_B | BPF_ABS, PAYLOAD);
-  require(&program, INITIATION);
-  /* Several that were merged on the way (UDP_GRO) are of one source: the first stands for all. */
+  /* First, since a load past the end drops. Several merged on the way (UDP_GRO) have one source: the first stands for all. */
   step(&program, BPF_LD | BPF_W | BPF_LEN, 0);
   program.steps[program.length++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, LENGTH, 0, TO_PASS);
+  step(&program, BPF_LD | BPF_B | BPF_ABS, PAYLOAD);
+  require(&program, INITIATION);
   for (uint32_t at = MAC2; at < LENGTH; at += 4) {
     step(&program, BPF_LD | BPF_W | BPF_ABS, at);
     require(&program, 0);
   }
   uint32_t at = (uint32_t)SKF_NET_OFF + (v6 ? V6_SOURCE : V4_SOURCE);
-  step(&program, BPF_LD | BPF_W | BPF_ABS, at);
-  require(&program, word_at(source));
-  if (v6) { /* a /64, as the rate limit counts */
-    step(&program, BPF_LD | BPF_W | BPF_ABS, at + 4);
-    require(&program, word_at(source + 4));
+  for (uint32_t word = 0; word < (v6 ? 16 : 4); word += 4) {
+    step(&program, BPF_LD | BPF_W | BPF_ABS, at + word);
+    require(&program, word_at(source + word));
   }
   step(&program, BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_RANDOM));
   step(&program, BPF_ALU | BPF_AND | BPF_K, SAMPLE - 1);

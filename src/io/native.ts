@@ -137,8 +137,8 @@ export interface Native {
    */
   udpSteer(fd: number, lanes: number): number;
   /**
-   * Has the kernel throw away, for this socket, initiations without a mac2 that come from `source` (4 bytes, or 16 of which the
-   * first 8 count), but for one in 64 at random. Empty: nothing any more. 0 or -errno (-ENOENT: nothing to take back).
+   * Has the kernel throw away, for this socket, initiations without a mac2 that come from `source` (4 or 16 bytes),
+   * but for one in 64 at random. Empty: nothing any more. 0 or -errno (-ENOENT: nothing to take back).
    */
   udpShed(fd: number, source: Uint8Array): number;
   /** 1 if UDP_SEGMENT works on this socket, else 0. */

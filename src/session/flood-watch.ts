@@ -1,10 +1,10 @@
 /**
  * Finds the source of a flood of handshake messages that prove nothing, so that the kernel can be asked to throw most of them away
  * (native/filter.c) before each wakes a lane. One source at a time: that from which most refused messages come, by the vote of
- * Boyer and Moore, which needs no table that a flood could fill.
+ * Boyer and Moore, which needs no table that a flood could fill. A source is one address, over IPv6 too: its neighbours in the /64
+ * may be honest.
  */
-import { ENDPOINT_BYTES } from "../bytes/slab.ts";
-import { sourceKey } from "./rate-limit.ts";
+import { ENDPOINT_BYTES, endpointLayout } from "../bytes/slab.ts";
 
 /** Ours: refusals of one source in a second, more than those of all others, that make it a flood. */
 export const FLOOD_REFUSALS = 200;
@@ -25,7 +25,6 @@ export class FloodWatch {
   isShedding = false;
   /** How often it was begun. */
   begun = 0;
-  #key = 0;
   #votes = 0;
   #windowMs = Number.NEGATIVE_INFINITY;
   #untilMs = 0;
@@ -33,7 +32,7 @@ export class FloodWatch {
 
   /** An unproven message came from the source in the endpoint record at `offset`. */
   see(bytes: Uint8Array, offset: number): void {
-    if (this.isShedding && sourceKey(bytes, offset) === this.#key) this.#sampled++;
+    if (this.isShedding && this.#isSource(bytes, offset)) this.#sampled++;
   }
 
   /** It was refused: above its source's rate. */
@@ -43,13 +42,11 @@ export class FloodWatch {
       this.#windowMs = now;
       this.#votes = 0;
     }
-    const key = sourceKey(bytes, offset);
-    if (this.#votes > 0 && key !== this.#key) {
+    if (this.#votes > 0 && !this.#isSource(bytes, offset)) {
       this.#votes--;
       return;
     }
     if (this.#votes === 0) {
-      this.#key = key;
       for (let i = 0; i < ENDPOINT_BYTES; i++) this.source[i] = bytes[offset + i]!;
     }
     this.#votes++;
@@ -81,6 +78,15 @@ export class FloodWatch {
   /** Monotonic: when {@link decide} has something to do at the latest. */
   get deadline(): number {
     return this.isShedding ? this.#untilMs : Number.POSITIVE_INFINITY;
+  }
+
+  #isSource(bytes: Uint8Array, offset: number): boolean {
+    const { address, family } = endpointLayout;
+    if (this.source[family] !== bytes[offset + family]) return false;
+    for (let at = address; at < address + 16; at++) {
+      if (this.source[at] !== bytes[offset + at]) return false;
+    }
+    return true;
   }
 
   #begin(now: number): void {

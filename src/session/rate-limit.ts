@@ -64,7 +64,7 @@ export class RateLimit {
  * The source as a number, so that a flood makes no strings: an IPv4 address, or of an IPv6 prefix the last 53 of 64 bits, below zero;
  * the first eleven tell registries apart at most.
  */
-export function sourceKey(bytes: Uint8Array, offset: number): number {
+function sourceKey(bytes: Uint8Array, offset: number): number {
   const at = offset + endpointLayout.address;
   const first = loadBe32(bytes, at);
   if (bytes[offset + endpointLayout.family]! === FAMILY_V4) return first;

@@ -1,11 +1,15 @@
-/** Under a flood of initiations that cost the responder a Diffie-Hellman each, cookies are asked for, and an honest peer still gets in. */
+/**
+ * Under a flood of initiations that cost the responder a Diffie-Hellman each, cookies are asked for, and an honest peer still gets in.
+ * What comes from one source is shed by the kernel, and then nobody is asked for anything.
+ */
 import { fileURLToPath } from "node:url";
 import { describe, expect } from "vitest";
-import type { Background } from "../../src/cli/demo/command.ts";
+import { type Background, until } from "../../src/cli/demo/command.ts";
 import { addressLine } from "../../src/cli/demo/lab.ts";
 import { pingUntil } from "../../src/cli/demo/measure.ts";
 import { endpointOf, innerOf, LISTEN_PORT, makePair, type Pair } from "../../src/cli/demo/pair.ts";
 import { labTest } from "./harness/lab-test.ts";
+import { statusOf } from "./harness/status.ts";
 import { PAIRS, REFERENCE, SUBJECT } from "./harness/subject.ts";
 
 const FLOOD = fileURLToPath(new URL("./harness/flood.mjs", import.meta.url));
@@ -17,18 +21,28 @@ interface FloodCount {
   readonly others: number;
 }
 
-async function startFlood(pair: Pair, carrier: "v4" | "v6", burst: number): Promise<Background> {
-  const source = carrier === "v4" ? "192.0.2.66" : "2001:db8::66";
-  const target = carrier === "v4" ? pair.b.outer4 : pair.b.outer6;
+/** Addresses of the flood, in a network where the honest have none: IPv6 sources are limited by their /64. */
+const SOURCES = 8;
+
+/** From `sources` addresses; the first octet or group after the prefix tells them apart. */
+async function startFlood(
+  { a, b }: Pair,
+  carrier: "v4" | "v6",
+  burst: number,
+  sources: number,
+): Promise<Background> {
+  const prefix = carrier === "v4" ? "198.51.100." : "2001:db8:0:66::";
   const length = carrier === "v4" ? 24 : 64;
-  await pair.a.namespace.ip([addressLine(`${source}/${length}`, pair.a.cable)]);
-  const flood = pair.a.namespace.spawn([
+  const addresses = Array.from({ length: sources }, (_, index) => `${prefix}${66 + index}`);
+  await a.namespace.ip(addresses.map((address) => addressLine(`${address}/${length}`, a.cable)));
+  await b.namespace.ip([addressLine(`${prefix}2/${length}`, b.cable)]);
+  const flood = a.namespace.spawn([
     process.execPath,
     FLOOD,
-    target,
+    `${prefix}2`,
     `${LISTEN_PORT}`,
-    pair.b.node.keys.publicKey,
-    source,
+    b.node.keys.publicKey,
+    addresses.join(","),
     `${burst}`,
   ]);
   await flood.waitFor("flooding");
@@ -59,7 +73,7 @@ for (const { a, b, title } of PAIRS) {
         async (lab) => {
           const pair = await makePair(lab, { a, b, carrier });
           await pingUntil(pair.a.namespace, pair.b.inner4);
-          const flood = await startFlood(pair, carrier, BURST);
+          const flood = await startFlood(pair, carrier, BURST, SOURCES);
           await flood.waitFor("cookie");
           await forgetPeer(pair, carrier);
           await pingUntil(pair.a.namespace, pair.b.inner4, 75_000);
@@ -77,9 +91,43 @@ for (const { a, b, title } of PAIRS) {
       );
     }
 
+    if (b === SUBJECT && SUBJECT !== REFERENCE) {
+      for (const carrier of ["v4", "v6"] as const) {
+        labTest(
+          `from one address it is shed, and a neighbour gets in, over IP${carrier}`,
+          async (lab) => {
+            const pair = await makePair(lab, { a, b, carrier });
+            await pingUntil(pair.a.namespace, pair.b.inner4);
+            const flood = await startFlood(pair, carrier, BURST, 1);
+            const shed = await until("the flood is shed", async () => {
+              return (await statusOf(pair.b.node.name)).shedding ?? undefined;
+            });
+            expect(shed).toBe(carrier === "v4" ? "198.51.100.66" : "2001:db8:0:66::66");
+            // The flood goes on, its load passes.
+            await until(
+              "there is no load",
+              async () => !(await statusOf(pair.b.node.name)).isUnderLoad,
+            );
+            const before = await statusOf(pair.b.node.name);
+            const sent = performance.now();
+            await forgetPeer(pair, carrier);
+            await pingUntil(pair.a.namespace, pair.b.inner4);
+            // Without a cookie, which would take another initiation, five seconds later.
+            expect(performance.now() - sent).toBeLessThan(4_000);
+            const after = await statusOf(pair.b.node.name);
+            expect(after.shedding).toBe(shed);
+            expect(after.floods).toBe(before.floods);
+            const came = after.lane.datagramsReceived - before.lane.datagramsReceived;
+            const { sent: total } = await stopFlood(flood);
+            expect(came).toBeLessThan(total / 10);
+          },
+        );
+      }
+    }
+
     labTest("without load nobody is asked for a cookie", async (lab) => {
       const pair = await makePair(lab, { a, b });
-      const flood = await startFlood(pair, "v4", 1);
+      const flood = await startFlood(pair, "v4", 1, 1);
       await pingUntil(pair.a.namespace, pair.b.inner4);
       const count = await stopFlood(flood);
       expect(count).toEqual({ sent: count.sent, cookies: 0, others: 0 });

@@ -10,9 +10,9 @@ import { addressLine, type Lab, type Namespace } from "../../src/cli/demo/lab.ts
 import { iperf, ping, pingUntil } from "../../src/cli/demo/measure.ts";
 import { makePair } from "../../src/cli/demo/pair.ts";
 import { configurationText, WireguardNode } from "../../src/cli/demo/wireguard-node.ts";
-import type { InterfaceStatus } from "../../src/lane/status.ts";
 import { homeOf } from "../../src/tunnel/siblings.ts";
 import { labTest } from "./harness/lab-test.ts";
+import { statusOf } from "./harness/status.ts";
 import { REFERENCE, SUBJECT } from "./harness/subject.ts";
 
 const LANES = 3;
@@ -20,12 +20,6 @@ const PORT = 51_820;
 const SPOKES = 6;
 const ENGINE_USER = fileURLToPath(new URL("./engine-user.mjs", import.meta.url));
 const spread = { WIREHAUL_LANES: `${LANES}` };
-
-async function statusOf(name: string): Promise<InterfaceStatus> {
-  const command = [process.execPath, join(ROOT, "bin", "wirehaul"), "status", "--json", name];
-  const [status] = JSON.parse(await run(command)) as InterfaceStatus[];
-  return status!;
-}
 
 /** UDP sockets bound to `port` in a namespace. */
 async function socketsOn(namespace: Namespace, port: number): Promise<number> {

@@ -29,7 +29,7 @@ const nullCipher: TransportCipher = {
   forget: () => undefined,
 };
 
-class FakeTun implements TunPort {
+export class FakeTun implements TunPort {
   readonly readTag = 1;
   readonly linkTag = 2;
   readonly offload = 0;
@@ -76,7 +76,7 @@ class FakeTun implements TunPort {
   close(): void {}
 }
 
-class FakeUdp implements UdpPort {
+export class FakeUdp implements UdpPort {
   readonly tagV4 = 3;
   readonly tagV6 = 4;
   readonly segments = true;
@@ -98,7 +98,7 @@ class FakeUdp implements UdpPort {
     return 0;
   }
 
-  shed(): number {
+  shed(_source: Uint8Array, _isOn: boolean): number {
     return 0;
   }
 
@@ -117,6 +117,20 @@ class FakeUdp implements UdpPort {
     if (isV6 || count === 0) return 0;
     this.#waiting = 0;
     return count;
+  }
+
+  /** `count` copies of a datagram have arrived, each a message of its own. */
+  put(datagram: Uint8Array, count: number, record: Uint8Array): void {
+    const slab = this.#slab;
+    for (let i = 0; i < count; i++) {
+      const at = slabLayout.inbound.offset + i * MESSAGE_STRIDE;
+      slab.bytes.set(datagram, at);
+      slab.receivedOffset[i] = at;
+      slab.receivedLength[i] = datagram.length;
+      slab.receivedMessage[i] = i;
+      slab.bytes.set(record, slabLayout.messageEndpoint.offset + i * ENDPOINT_BYTES);
+    }
+    this.#waiting = count;
   }
 
   /** Puts datagrams where the far end's receive will list them, one message a group. */
