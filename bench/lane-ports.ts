@@ -106,6 +106,7 @@ function innerAt(index: number): number {
 }
 
 export class MemoryUdp implements UdpPort {
+  readonly dropped = 0;
   readonly tagV4 = 3;
   readonly tagV6 = 4;
   readonly segments = true;

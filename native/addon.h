@@ -131,6 +131,7 @@ int tun_gather(struct slab *slab, int32_t i, struct vnet *header);
   F(udpMark)                                                                                                       \
   F(udpSegments)                                                                                                   \
   F(udpSteer)                                                                                                      \
+  F(udpDropped)                                                                                                    \
   F(udpShed)                                                                                                       \
   F(udpReceive)                                                                                                    \
   F(udpSend)                                                                                                       \

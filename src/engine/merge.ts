@@ -39,6 +39,7 @@ export function mergeStatus([first, ...others]: readonly StatusPart[]):
     handshakesPooled: total(all.map(({ handshakesPooled }) => handshakesPooled)),
     drops: sum(all.map(({ drops }) => drops)),
     lane: sum(all.map(({ lane }) => ({ ...lane }))) as unknown as InterfaceStatus["lane"],
+    socketDrops: total(all.map(({ socketDrops }) => socketDrops)),
     laneDrops: sum(all.map(({ laneDrops }) => laneDrops)),
     peers: first.status.peers.map((peer) => known.get(peer.publicKey) ?? peer),
   };

@@ -118,7 +118,7 @@ export interface Native {
    * Opens a UDP socket of `family` (2 or 10; IPv6 is V6ONLY), bound to the wildcard address and `port` (0: any), in
    * the namespace of file descriptor `namespaceFd` (-1: the caller's). Sets: O_CLOEXEC, packet info and TOS/TCLASS
    * reporting, UDP_GRO (ignored if refused), large buffers (SO_RCVBUFFORCE, else SO_RCVBUF), SO_MARK if `mark`,
-   * SO_REUSEPORT if `reusePort`, SO_SNDTIMEO 100 ms. Returns fd or -errno.
+   * SO_REUSEPORT if `reusePort`, SO_SNDTIMEO 10 ms. Returns fd or -errno.
    */
   udpOpen(
     family: number,
@@ -141,6 +141,8 @@ export interface Native {
    * but for one in 64 at random. Empty: nothing any more. 0 or -errno (-ENOENT: nothing to take back).
    */
   udpShed(fd: number, source: Uint8Array): number;
+  /** Datagrams that the kernel dropped for this socket (SO_MEMINFO; wraps at 2^31), or -errno (before Linux 4.12). */
+  udpDropped(fd: number): number;
   /** 1 if UDP_SEGMENT works on this socket, else 0. */
   udpSegments(fd: number): number;
   /**

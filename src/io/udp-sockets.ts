@@ -103,6 +103,14 @@ export class UdpSockets implements UdpPort {
     this.segments = this.#native.udpSegments(fd) === 1;
   }
 
+  get dropped(): number {
+    let count = 0;
+    for (const fd of [this.#fd4, this.#fd6]) {
+      if (fd >= 0) count += Math.max(0, this.#native.udpDropped(fd));
+    }
+    return count;
+  }
+
   setMark(mark: number): number {
     for (const fd of [this.#fd4, this.#fd6]) {
       const status = fd < 0 ? 0 : this.#native.udpMark(fd, mark);

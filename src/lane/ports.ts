@@ -58,6 +58,8 @@ export interface UdpPort {
   /** Bound port, 0 while closed. */
   readonly port: number;
   setMark(mark: number): number;
+  /** Datagrams that the kernel dropped for these sockets because their buffers were full, or shed. */
+  readonly dropped: number;
   /**
    * Has most initiations without a mac2 from the address in this endpoint record (48 bytes) thrown away before they are received;
    * `isOn` false: not any more. 0 or -errno.

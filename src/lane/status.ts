@@ -60,6 +60,8 @@ export interface InterfaceStatus {
   /** Reasons with a count above zero. */
   readonly drops: Readonly<Record<string, number>>;
   readonly lane: Readonly<LaneStats>;
+  /** What the kernel dropped because the sockets' buffers were full, or shed as a flood; since they were opened. */
+  readonly socketDrops: number;
   /** What the addon dropped before it came to an interface; of the lane as a whole, names with a count above zero. */
   readonly laneDrops: Readonly<Record<string, number>>;
   readonly peers: readonly PeerStatus[];
@@ -119,6 +121,7 @@ export function interfaceStatus(
     handshakesPooled: state.offload.total,
     drops,
     lane: { ...iface.stats },
+    socketDrops: iface.udp.dropped,
     laneDrops,
     peers: Array.from(state.allPeers(), (peer) => peerStatus(peer, scopeName)),
   };

@@ -101,6 +101,7 @@ function pipe(slab: Slab, firstTag: number, isOther: boolean): Pipe {
   }
 
   class Udp implements UdpPort {
+    readonly dropped = 0;
     readonly tagV4 = firstTag + 2;
     readonly tagV6 = firstTag + 3;
     readonly segments = true;

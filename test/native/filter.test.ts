@@ -72,6 +72,29 @@ async function arrived(
   return got;
 }
 
+it("what a full buffer costs is counted", async () => {
+  fd = native.udpOpen(FAMILY_V4, 0, 0, -1, false);
+  expect(native.udpDropped(fd)).toBe(0);
+  const sender = await senderAt("127.0.0.1");
+  const large = new Uint8Array(60_000);
+  const port = native.udpPort(fd);
+  // 60 MB, and 14 are held at most.
+  for (let sent = 0; sent < 1_000; sent++) {
+    await new Promise<void>((resolve) => {
+      sender.send(large, port, "127.0.0.1", () => resolve());
+    });
+  }
+  const dropped = native.udpDropped(fd);
+  expect(dropped).toBeGreaterThan(500);
+  let got = 0;
+  for (let count = native.udpReceive(handle, fd); count > 0; ) {
+    got += count;
+    count = native.udpReceive(handle, fd);
+  }
+  expect(got).toBe(1_000 - dropped);
+  expect(errnoName(native.udpDropped(9999))).toBe("EBADF");
+});
+
 describe("over IPv4", () => {
   beforeEach(() => {
     fd = native.udpOpen(FAMILY_V4, 0, 0, -1, false);
@@ -86,6 +109,7 @@ describe("over IPv4", () => {
     const sample = await arrived(flood, to, initiation);
     expect(sample).toBeGreaterThan(0);
     expect(sample).toBeLessThan(100);
+    expect(native.udpDropped(fd)).toBe(COUNT - sample);
     expect(await arrived(honest, to, initiation)).toBe(COUNT);
     for (const other of [
       message(1, 148, 1),

@@ -77,6 +77,7 @@ export class FakeTun implements TunPort {
 }
 
 export class FakeUdp implements UdpPort {
+  readonly dropped = 0;
   readonly tagV4 = 3;
   readonly tagV6 = 4;
   readonly segments = true;
