@@ -1,6 +1,6 @@
 /**
  * `npm run bench -- micro`: what single steps cost, by Benchmark.js: seal and open on both transport ciphers, handshakes on both
- * suites, look-ups among allowed IPs, the replay window, the inner header. One thread, no system calls.
+ * suites, look-ups among allowed IPs, the replay window, the inner header, splitting and coalescing. One thread, no system calls.
  */
 import { randomFillSync } from "node:crypto";
 import Benchmark from "benchmark";
@@ -25,6 +25,8 @@ import {
   TRANSPORT_OVERHEAD_BYTES,
 } from "../src/wire/layout.ts";
 import { writeTransportHeader } from "../src/wire/transport.ts";
+import { offloadSteps } from "./offload-steps.ts";
+import { mustBe, type Step } from "./step.ts";
 
 /** One line of the result: operations per second, and how far off that may be. */
 export interface MicroFigure {
@@ -32,13 +34,6 @@ export interface MicroFigure {
   readonly perSecond: number;
   /** Half the width of the 95 % confidence interval, in per cent (Benchmark.js `rme`). */
   readonly errorPercent: number;
-}
-
-interface Step {
-  readonly name: string;
-  /** Operations that one call does. */
-  readonly count: number;
-  readonly run: () => void;
 }
 
 const PAYLOADS = [64, 512, 1420] as const;
@@ -53,11 +48,6 @@ const WALL_MS = 1_790_000_000_000;
 
 function random(length: number): Uint8Array {
   return randomFillSync(new Uint8Array(length));
-}
-
-/** A result that is not what it must be would make the figure worthless. */
-function mustBe(isTrue: boolean, what: string): void {
-  if (!isTrue) throw new Error(`bench micro: ${what}`);
 }
 
 function transportSteps(name: string, cipher: TransportCipher, slab: Slab): Step[] {
@@ -211,7 +201,8 @@ function headerSteps(): Step[] {
 export function measureMicro(seconds: number, tell: (figure: MicroFigure) => void): MicroFigure[] {
   const native = loadNative();
   const slab = new Slab();
-  const nativeCipher = new NativeCipher(native, slab, native.slabAttach(slab.buffer));
+  const handle = native.slabAttach(slab.buffer);
+  const nativeCipher = new NativeCipher(native, slab, handle);
   const steps = (): Step[][] => [
     transportSteps("addon", nativeCipher, slab),
     transportSteps("noble", nobleCipher, slab),
@@ -220,6 +211,7 @@ export function measureMicro(seconds: number, tell: (figure: MicroFigure) => voi
     handshakeSteps("noble", nobleSuite, 200),
     allowedIpsSteps(),
     headerSteps(),
+    offloadSteps(native, slab, handle),
   ];
   const figures: MicroFigure[] = [];
   for (const { name, count, run } of steps().flat()) {

@@ -1,4 +1,7 @@
-/** The highest rate of UDP that a tunnel carries with next to no loss, for one size of datagram. */
+/**
+ * The highest rate of UDP that a tunnel carries with next to no loss, for one size of datagram. iperf3 sends datagram by datagram,
+ * without segmentation: this is also the case of many small reads from the TUN, as a kernel without USO has them always.
+ */
 import { iperf } from "../src/cli/demo/measure.ts";
 import type { Course } from "./contestant.ts";
 
