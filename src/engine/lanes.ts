@@ -47,7 +47,11 @@ export class Lanes {
   readonly #events: LanesEvents;
   readonly #served = new Map<number, Served>();
   /** What a dying lane said of its interfaces. */
-  readonly #lastWords = new Map<number, SnapshotPart>();
+  readonly #lastWords: {
+    readonly lane: number;
+    readonly key: number;
+    readonly part: SnapshotPart;
+  }[] = [];
   readonly #deaths: number[] = [];
   #threads: readonly LaneThread[];
   /** Settles when the lanes that there are can be asked. */
@@ -136,10 +140,10 @@ export class Lanes {
     const threads = Array.from({ length: count }, (_, lane): LaneThread => {
       const options = { ...this.#options, lane, lanes: count };
       return new LaneThread(this.#native, options, {
-        gone: (key) => this.#lose(key, undefined),
+        gone: (key) => void this.#gone(key),
         log: (key, level, text) => this.#events.log(key, level, text),
         initiations: (key, bytes, used) => this.#events.initiations(lane, key, bytes, used),
-        lastWords: (key, part) => this.#lastWords.set(key, part),
+        lastWords: (key, part) => this.#lastWords.push({ lane, key, part }),
         died: (reason) => this.#died(reason),
       });
     });
@@ -187,7 +191,11 @@ export class Lanes {
       await this.#ready;
       return await work(this.#threads.slice(0, served.tunFds.length));
     });
-    served.last = result.catch(() => undefined);
+    // Not the result itself: it may be a snapshot with all keys, and would stay until the next request.
+    served.last = result.then(
+      () => undefined,
+      () => undefined,
+    );
     return result;
   }
 
@@ -221,6 +229,9 @@ export class Lanes {
       try {
         await this.#restore(key, served, snapshot);
       } catch (error) {
+        // No lane may hold its descriptors when they are closed.
+        const threads = this.#threads.slice(0, served.tunFds.length);
+        await Promise.allSettled(threads.map((thread) => thread.request(key, { kind: "remove" })));
         this.#lose(key, error instanceof Error ? error : reason);
       }
     }
@@ -231,18 +242,27 @@ export class Lanes {
     const snapshots = new Map<number, DeviceSnapshot>();
     for (const [key, { tunFds }] of this.#served) {
       const parts: SnapshotPart[] = [];
+      // In their order: the leader knows the port best.
       for (const thread of this.#threads.slice(0, tunFds.length)) {
-        if (thread.hasEnded) continue;
-        // It may die in its turn.
-        const reply = await thread.request(key, { kind: "get" }).catch(() => undefined);
-        if (reply?.kind === "snapshot") parts.push(reply);
+        const part = await this.#lastKnown(thread, key);
+        if (part !== undefined) parts.push(part);
       }
-      const words = this.#lastWords.get(key);
-      const snapshot = mergeSnapshots(words === undefined ? parts : [words, ...parts]);
+      const snapshot = mergeSnapshots(parts);
       if (snapshot !== undefined) snapshots.set(key, snapshot);
     }
-    this.#lastWords.clear();
+    this.#lastWords.length = 0;
     return snapshots;
+  }
+
+  async #lastKnown(thread: LaneThread, key: number): Promise<SnapshotPart | undefined> {
+    if (!thread.hasEnded) {
+      // It may die in its turn.
+      const reply = await thread.request(key, { kind: "get" }).catch(() => undefined);
+      if (reply?.kind === "snapshot") return reply;
+    }
+    const isOurs = (words: { readonly lane: number; readonly key: number }): boolean =>
+      words.lane === thread.lane && words.key === key;
+    return this.#lastWords.find(isOurs)?.part;
   }
 
   async #restore(key: number, served: Served, snapshot: DeviceSnapshot): Promise<void> {
@@ -258,6 +278,15 @@ export class Lanes {
     }
     snapshot.privateKey?.fill(0);
     for (const peer of snapshot.peers) peer.presharedKey.fill(0);
+  }
+
+  /** One lane has noticed that an interface was deleted; the others let it go too before its descriptors are closed. */
+  async #gone(key: number): Promise<void> {
+    if ((this.#served.get(key)?.tunFds.length ?? 0) > 1) {
+      // Where a lane has died meanwhile, the interface is found gone again after.
+      await this.#askAll(key, { kind: "remove" }).catch(() => undefined);
+    }
+    this.#lose(key, undefined);
   }
 
   #loseAll(reason: Error): void {

@@ -5,7 +5,7 @@
 import { ENDPOINT_BYTES, endpointLayout, Slab, slabLayout } from "../../src/bytes/slab.ts";
 import { nobleCipher } from "../../src/crypto/noble-cipher.ts";
 import { opensslSuite } from "../../src/crypto/openssl.ts";
-import type { Suite } from "../../src/crypto/suite.ts";
+import type { Suite, TransportCipher } from "../../src/crypto/suite.ts";
 import type { SubmitBatch } from "../../src/tunnel/offload.ts";
 import type { Outbox } from "../../src/tunnel/outbox.ts";
 import type { Peer } from "../../src/tunnel/peer.ts";
@@ -56,7 +56,7 @@ function addressOf(bytes: Uint8Array, offset: number): string {
 }
 
 export class SimNode {
-  readonly slab: Slab = new Slab();
+  readonly slab: Slab;
   readonly tunnel: Tunnel;
   readonly publicKey: Uint8Array = new Uint8Array(32);
   readonly outgoing: Datagram[] = [];
@@ -72,13 +72,17 @@ export class SimNode {
     readonly suite?: Suite;
     readonly submit?: SubmitBatch;
     readonly siblings?: Siblings;
+    /** Shared with other nodes of the same thread: nothing stays in it between calls. */
+    readonly slab?: Slab;
+    readonly cipher?: TransportCipher;
   }) {
+    this.slab = options.slab ?? new Slab();
     const suite = options.suite ?? opensslSuite;
     this.address = options.address;
     this.#clock = options.clock;
     this.tunnel = new Tunnel({
       suite,
-      cipher: nobleCipher,
+      cipher: options.cipher ?? nobleCipher,
       slab: this.slab,
       sink: this,
       entropy: seededBytes(options.seed),
