@@ -6,13 +6,14 @@
 import type { Slab } from "../../src/bytes/slab.ts";
 import type { Suite, TransportCipher } from "../../src/crypto/suite.ts";
 import { HANDSHAKE_QUEUE_MAX } from "../../src/tunnel/handshake-queue.ts";
-import type { Peer } from "../../src/tunnel/peer.ts";
 import { STAGED_MAX } from "../../src/tunnel/staging.ts";
 import {
   REKEY_ATTEMPT_TIME,
   TYPE_TRANSPORT,
   ZERO_KEYS_AFTER_TIME,
 } from "../../src/wire/constants.ts";
+import { Dice } from "./dice.ts";
+import { stateOf } from "./fingerprint.ts";
 import { type Datagram, recordOf, type SimClock, SimNode } from "./node.ts";
 import { ipv4Packet } from "./packets.ts";
 
@@ -33,39 +34,6 @@ export class Broken extends Error {}
 
 function must(isTrue: boolean, what: string): asserts isTrue {
   if (!isTrue) throw new Broken(what);
-}
-
-/** mulberry32, as numbers. */
-export class Dice {
-  #state: number;
-
-  constructor(seed: number) {
-    this.#state = (seed * 0x9e37_79b1) >>> 0;
-  }
-
-  /** 0 to 1. */
-  next(): number {
-    this.#state = (this.#state + 0x6d2b_79f5) >>> 0;
-    let t = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 0x1_0000_0000;
-  }
-
-  below(limit: number): number {
-    return Math.floor(this.next() * limit);
-  }
-
-  chance(share: number): boolean {
-    return this.next() < share;
-  }
-
-  pick<Item>(items: readonly Item[]): Item {
-    return items[this.below(items.length)]!;
-  }
-
-  bytes(length: number): Uint8Array {
-    return Uint8Array.from({ length }, () => this.below(256));
-  }
 }
 
 /** Shared by all storms of a thread: a slab is a place of work, empty between calls. */
@@ -456,33 +424,6 @@ export class Storm {
   #tell(text: string): void {
     this.story.push(`${this.#now}: ${text}`);
   }
-}
-
-/** All that only authentic messages may change, as text. */
-function stateOf(node: SimNode): string {
-  const { state } = node.tunnel;
-  return JSON.stringify([
-    state.keypairs.count,
-    state.handshakes.count,
-    [...state.allPeers()].map(describe),
-  ]);
-}
-
-function describe(peer: Peer): unknown[] {
-  return [
-    [...peer.endpoint],
-    peer.rxBytes,
-    peer.txBytes,
-    peer.previous?.localIndex,
-    peer.current?.localIndex,
-    peer.next?.localIndex,
-    peer.handshake.state,
-    peer.lastHandshakeMs,
-    peer.handshakes,
-    peer.timers.keepaliveMs,
-    peer.timers.renewMs,
-    peer.staging.count,
-  ];
 }
 
 /** Storms for seeds from `first` on; throws with the seed, its story and the command that repeats it. */
