@@ -2,7 +2,14 @@
 import { createSocket, type Socket } from "node:dgram";
 import { networkInterfaces } from "node:os";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { FAMILY_V4, FAMILY_V6, Slab } from "../../src/bytes/slab.ts";
+import {
+  ENDPOINT_BYTES,
+  endpointLayout,
+  FAMILY_V4,
+  FAMILY_V6,
+  Slab,
+  slabLayout,
+} from "../../src/bytes/slab.ts";
 import { errnoName } from "../../src/io/errno.ts";
 import { loadNative } from "../../src/io/load-native.ts";
 
@@ -72,6 +79,37 @@ async function arrived(
   return got;
 }
 
+/**
+ * Which of `parts`, all but the last of one size, arrive `times` times when the kernel gets them as one, as UDP_GRO makes it of
+ * what came from one port: on loopback what UDP_SEGMENT sends stays whole.
+ */
+function arrivedMerged(parts: readonly Uint8Array[], times: number): number {
+  const sender = new Slab();
+  const sending = native.slabAttach(sender.buffer);
+  const from = native.udpOpen(FAMILY_V4, 0, 0, -1, false);
+  const record = slabLayout.groupEndpoint.offset;
+  sender.bytes.fill(0, record, record + ENDPOINT_BYTES);
+  sender.bytes.set([127, 0, 0, 1], record + endpointLayout.address);
+  sender.view.setUint16(record + endpointLayout.port, native.udpPort(fd), true);
+  sender.bytes[record + endpointLayout.family] = FAMILY_V4;
+  let at = slabLayout.composed.offset;
+  parts.forEach((part, index) => {
+    sender.bytes.set(part, at);
+    sender.datagramOffset[index] = at;
+    sender.datagramLength[index] = part.length;
+    at += part.length;
+  });
+  sender.groupStart[0] = 0;
+  sender.groupCount[0] = parts.length;
+  let got = 0;
+  for (let sent = 0; sent < times; sent++) {
+    expect(native.udpSend(sending, from, -1, 0, 1, true)).toBe(0);
+    got += Math.max(0, native.udpReceive(handle, fd));
+  }
+  native.fdClose(from);
+  return got;
+}
+
 it("what a full buffer costs is counted", async () => {
   fd = native.udpOpen(FAMILY_V4, 0, 0, -1, false);
   expect(native.udpDropped(fd)).toBe(0);
@@ -138,6 +176,21 @@ describe("over IPv4", () => {
     native.udpShed(fd, new Uint8Array([127, 0, 0, 67]));
     expect(await arrived(first, "127.0.0.1", initiation)).toBe(COUNT);
     expect(await arrived(second, "127.0.0.1", initiation)).toBeLessThan(100);
+  });
+
+  it("what the kernel merged is thrown away only if all of it is initiations", () => {
+    const [times, transport] = [200, message(4, 96)];
+    const mixed = [initiation, initiation, transport];
+    expect(arrivedMerged(mixed, times)).toBe(3 * times);
+    expect(native.udpShed(fd, new Uint8Array([127, 0, 0, 1]))).toBe(0);
+    expect(arrivedMerged(mixed, times)).toBe(3 * times);
+    expect(arrivedMerged([initiation, message(2, 92)], times)).toBe(2 * times);
+    // Of 200, 3 on average.
+    expect(arrivedMerged([initiation, initiation], times)).toBeLessThan(2 * 20);
+    // A cookie in the first or the last saves all that came with it.
+    const proven = message(1, 148, 1);
+    expect(arrivedMerged([initiation, initiation, proven], times)).toBe(3 * times);
+    expect(arrivedMerged([proven, initiation], times)).toBe(2 * times);
   });
 
   it("names what is wrong", () => {
