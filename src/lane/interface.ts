@@ -96,6 +96,7 @@ export class Interface implements OutboxSink {
       this.flush();
     } else if (!isUp && state.isUp) {
       this.tunnel.down();
+      state.flood.reset();
       if (!this.#isLeader) return;
       if (this.#udp.isOpen) this.listenPort = this.#udp.port;
       this.#udp.close();

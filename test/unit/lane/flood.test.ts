@@ -4,6 +4,7 @@ import { endpointLayout, Slab } from "../../../src/bytes/slab.ts";
 import { nobleCipher } from "../../../src/crypto/noble-cipher.ts";
 import { opensslSuite } from "../../../src/crypto/openssl.ts";
 import { Interface } from "../../../src/lane/interface.ts";
+import type { LinkState } from "../../../src/lane/ports.ts";
 import { FLOOD_REFUSALS, SHED_MS } from "../../../src/session/flood-watch.ts";
 import { UNDER_LOAD_COUNT } from "../../../src/tunnel/handshake-queue.ts";
 import { recordOf, seededBytes } from "../../sim/node.ts";
@@ -25,15 +26,27 @@ class FloodedUdp extends FakeUdp {
   }
 }
 
+/** A link that can be set down. */
+class FloodedTun extends FakeTun {
+  isUp = true;
+
+  override queryLink(link: LinkState): boolean {
+    super.queryLink(link);
+    link.isUp = this.isUp;
+    return true;
+  }
+}
+
 class Flooded {
   readonly udp: FloodedUdp;
+  readonly tun: FloodedTun;
   readonly iface: Interface;
   now = 1_000;
   readonly #slab = new Slab();
 
   constructor() {
     this.udp = new FloodedUdp(this.#slab, FLOOD);
-    const tun = new FakeTun(this.#slab, ipv4Packet("10.0.0.1", "10.0.0.2", 100));
+    this.tun = new FloodedTun(this.#slab, ipv4Packet("10.0.0.1", "10.0.0.2", 100));
     this.iface = new Interface(
       {
         suite: opensslSuite,
@@ -42,7 +55,7 @@ class Flooded {
         entropy: seededBytes(1),
         stagingBudget: { bytes: 0 },
       },
-      tun,
+      this.tun,
       this.udp,
       undefined,
     );
@@ -95,5 +108,19 @@ describe("a flood of initiations", () => {
     expect(flooded.iface.setListenPort(999)).toBe(0);
     flooded.flood(FLOOD_REFUSALS + 100);
     expect(flooded.udp.asked).toEqual(["192.0.2.66", "192.0.2.66"]);
+  });
+
+  it("is forgotten when the interface goes down: the filter went with its socket", () => {
+    const flooded = new Flooded();
+    flooded.flood(UNDER_LOAD_COUNT + FLOOD_REFUSALS + 100);
+    const { flood } = flooded.iface.tunnel.state;
+    expect(flood.isShedding).toBe(true);
+    flooded.tun.isUp = false;
+    flooded.iface.followLink(flooded.moment);
+    expect(flood.isShedding).toBe(false);
+    expect(flooded.iface.nextDeadline()).toBe(Number.POSITIVE_INFINITY);
+    flooded.now += SHED_MS;
+    flooded.iface.handleTime(flooded.moment);
+    expect(flooded.udp.asked).toEqual(["192.0.2.66"]);
   });
 });
