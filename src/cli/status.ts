@@ -86,6 +86,7 @@ function describe(device: InterfaceStatus): string {
     `  handshake queue: ${device.handshakeQueue}${device.isUnderLoad ? ", under load" : ""}${device.shedding === null ? "" : `, initiations of ${device.shedding} are shed`}`,
     `  drops: ${list(counts(device.drops))}`,
   ];
+  if (device.floods > 0) lines.push(`  floods shed: ${device.floods}`);
   if (device.socketDrops > 0) lines.push(`  drops of its sockets: ${device.socketDrops}`);
   const laneDrops = counts(device.laneDrops);
   if (laneDrops.length > 0) lines.push(`  drops of its lane: ${list(laneDrops)}`);
