@@ -143,7 +143,6 @@ int tun_gather(struct slab *slab, int32_t i, struct vnet *header);
   F(epollRemove)                                                                                                   \
   F(epollWait)                                                                                                     \
   F(bootTimeMs)                                                                                                    \
-  F(threadNice)                                                                                                    \
   F(interfaceIndex)                                                                                                \
   F(interfaceName)                                                                                                 \
   F(trimMemory)                                                                                                    \

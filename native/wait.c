@@ -4,7 +4,6 @@
 #include <math.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -104,14 +103,6 @@ napi_value native_epollWait(napi_env env, napi_callback_info info) {
     pairs[2 * i + 1] = (int32_t)events[i].events;
   }
   return call_give(&call, got);
-}
-
-/* Linux counts niceness by thread: who is 0, the caller (setpriority(2), "C library/kernel differences"). */
-napi_value native_threadNice(napi_env env, napi_callback_info info) {
-  struct call call = call_begin(env, info);
-  int nice = call_int(&call, 0);
-  if (call.bad) return NULL;
-  return call_result(&call, setpriority(PRIO_PROCESS, 0, nice));
 }
 
 napi_value native_bootTimeMs(napi_env env, napi_callback_info info) {

@@ -39,12 +39,6 @@ const NAME_BYTES_MAX = 15;
 /** Interface indexes are positive int32 (net/core/dev.c). */
 const INDEX_MAX = 0x7fff_ffff;
 
-/**
- * Ours: packets go before ordinary programs, as they do in the kernel; else each waits for a slice of whoever uses them. On two
- * cores a ping under load takes a fifth less (docs/decisions/0019).
- */
-const LANE_NICE = -10;
-
 /** Operations of a set, or peers of a get, from which on its garbage is collected. Ours: some 1 MB. */
 const LARGE_REQUEST = 1_000;
 
@@ -75,8 +69,6 @@ export class LaneHost implements LaneControl {
 
   constructor(parts: LaneHostParts) {
     this.#parts = parts;
-    // Without the right it goes on as everybody else does.
-    parts.native.threadNice(LANE_NICE);
     this.#handle = parts.native.slabAttach(this.#slab.buffer);
     this.#cipher = parts.cipher(this.#slab, this.#handle);
     this.#siblings = new SiblingPorts(parts.native);

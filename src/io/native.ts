@@ -185,8 +185,6 @@ export interface Native {
   epollWait(epollFd: number, out: Int32Array, timeoutMs: number): number;
 
   // --- the rest ------------------------------------------------------------------------------------------------
-  /** Niceness of the calling thread alone, -20 to 19. 0 or -errno (-EACCES: no CAP_SYS_NICE for less than it has). */
-  threadNice(nice: number): number;
   /** CLOCK_BOOTTIME in milliseconds: monotonic, goes on while the machine sleeps. */
   bootTimeMs(): number;
   /** Index of a network interface by name in the caller's namespace, or -errno. */

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
 import {
@@ -15,24 +15,6 @@ import type { Native, SlabHandle } from "../../src/io/native.ts";
 
 const native = loadNative();
 const key = new Uint8Array(32);
-
-/** Field 19 of proc_pid_stat(5), after the name in parentheses. */
-function niceness(path: string): number {
-  return Number(
-    readFileSync(path, "latin1")
-      .replace(/^.*\) /s, "")
-      .split(" ")[16],
-  );
-}
-
-function ownNiceness(): number {
-  return niceness("/proc/thread-self/stat");
-}
-
-/** Of all threads of this process. */
-function nicenesses(): number[] {
-  return readdirSync("/proc/self/task").map((thread) => niceness(`/proc/self/task/${thread}/stat`));
-}
 
 describe("ABI", () => {
   it("is that of slab.ts, number by number", () => {
@@ -264,17 +246,6 @@ describe("workers", () => {
       await ended;
       native.fdClose(event);
     }
-  });
-
-  it("are as nice as they are told, each for itself", async () => {
-    const before = nicenesses();
-    const waiting = worker({ task: "nice", nice: 7 });
-    expect(await next(waiting)).toBe(0);
-    const after = nicenesses();
-    expect(after.filter((nice) => nice === 7)).toHaveLength(1);
-    expect(before).not.toContain(7);
-    await waiting.terminate();
-    expect(native.threadNice(ownNiceness())).toBe(0);
   });
 
   it("free their slabs when they end", async () => {

@@ -35,9 +35,6 @@ switch (workerData.task) {
     native.fdClose(epoll);
     for (;;) native.bootTimeMs(); // ends only because it is terminated
   }
-  case "nice":
-    parentPort.postMessage(native.threadNice(workerData.nice));
-    for (;;) native.bootTimeMs();
   case "attach": {
     globalThis.kept = [];
     for (let i = 0; i < 40; i++) {
