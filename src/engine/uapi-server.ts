@@ -2,7 +2,7 @@
  * The UAPI socket of one device (https://www.wireguard.com/xplatform/), which `wg` and `wg-quick` speak to: listens, frames
  * requests, answers. Text and its errors are `src/uapi`; the socket file, its rights and its end are here.
  */
-import { chmodSync, lstatSync, mkdirSync, unlinkSync, watch } from "node:fs";
+import { chmodSync, linkSync, lstatSync, mkdirSync, rmSync, unlinkSync, watch } from "node:fs";
 import { createConnection, createServer, type Server, type Socket } from "node:net";
 import { collectGarbage } from "../io/collect.ts";
 import { loadNative } from "../io/load-native.ts";
@@ -23,31 +23,49 @@ const CONNECTIONS_MAX = 64;
 
 /**
  * Listens on the device's socket path. A socket that nobody listens on any more is replaced, a live one refused. The folder
- * is made if it is missing; the socket is for root only.
+ * is made if it is missing; the socket is for root only, and goes away when the server is closed.
+ *
+ * It gets its name only once it listens: `wg` removes a socket that refuses its connection (wireguard-tools ipc-uapi-unix.h), as
+ * one does between bind(2) and listen(2).
  */
 export async function listenUapi(name: string): Promise<Server> {
   const path = socketPath(name);
   mkdirSync(SOCKET_FOLDER, { recursive: true, mode: 0o755 });
   if (exists(path)) {
-    if (await isAlive(path)) {
-      throw new Error(
-        `${path} is in use by another program: interface ${name} is served already; stop that one first`,
-      );
-    }
+    if (await isAlive(path)) throw new Error(inUse(path, name));
     unlinkSync(path);
   }
+  // `wg` looks at names that end with ".sock".
+  const nameless = `${path}.${process.pid}`;
+  rmSync(nameless, { force: true });
   const server = createServer({ allowHalfOpen: true });
   const before = process.umask(0o077);
   try {
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
-      server.listen(path, resolve);
+      server.listen(nameless, resolve);
     });
   } finally {
     process.umask(before);
   }
-  chmodSync(path, 0o700);
+  try {
+    chmodSync(nameless, 0o700);
+    linkSync(nameless, path);
+  } catch (error) {
+    server.close();
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") throw new Error(inUse(path, name));
+    throw error;
+  }
+  unlinkSync(nameless);
+  const { ino } = lstatSync(path);
+  server.once("close", () => {
+    if (lstatSync(path, { throwIfNoEntry: false })?.ino === ino) unlinkSync(path);
+  });
   return server;
+}
+
+function inUse(path: string, name: string): string {
+  return `${path} is in use by another program: interface ${name} is served already; stop that one first`;
 }
 
 /** Listens on an inherited descriptor (WG_UAPI_FD). */

@@ -2,12 +2,14 @@
 import { closeSync, existsSync, openSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
 import { describe, expect } from "vitest";
 import { attempt, type Finished, until } from "../../src/cli/demo/command.ts";
 import { startCommand } from "../../src/cli/demo/implementations.ts";
 import { type Lab, type Namespace, socketPath } from "../../src/cli/demo/lab.ts";
 import { ping, pingUntil } from "../../src/cli/demo/measure.ts";
 import { WireguardNode } from "../../src/cli/demo/wireguard-node.ts";
+import { listenUapi } from "../../src/engine/uapi-server.ts";
 import { labTest } from "./harness/lab-test.ts";
 import { SUBJECT } from "./harness/subject.ts";
 
@@ -178,6 +180,28 @@ describe("life", () => {
   labTest("the socket is its owner's alone", async (lab) => {
     const node = await start(lab, await lab.namespace("n"));
     expect(statSync(socketPath(node.name)).mode & 0o077).toBe(0);
+  });
+
+  labTest("nobody finds the socket before it listens: wg would remove it", async (lab) => {
+    const name = lab.interfaceName("s");
+    const shared = new SharedArrayBuffer(12);
+    const words = new Int32Array(shared);
+    const hammer = new Worker(new URL("harness/connect-hammer.mjs", import.meta.url), {
+      workerData: { path: socketPath(name), shared },
+    });
+    for (let round = 1; Atomics.load(words, 2) < 2_000; round++) {
+      Atomics.store(words, 0, round);
+      const server = await listenUapi(name);
+      Atomics.store(words, 0, 0);
+      expect(existsSync(socketPath(name))).toBe(true);
+      await new Promise((resolve) => {
+        server.close(resolve);
+      });
+      expect(existsSync(socketPath(name))).toBe(false);
+    }
+    Atomics.store(words, 0, -1);
+    await hammer.terminate();
+    expect(Atomics.load(words, 1)).toBe(0);
   });
 
   labTest("a name with %d gets the first free number", async (lab) => {

@@ -26,7 +26,7 @@ async function expectStreams(pair: Pair): Promise<void> {
       bytes: TCP_BYTES,
       isReverse,
     });
-    // The sender stops when its own socket has taken all; what the receiver had counted by then is a little less.
+    // What is in the sockets' buffers at the end is not counted.
     expect(tcp.bytes).toBeGreaterThan(TCP_BYTES * 0.5);
     const udp = await iperf(pair.a.namespace, pair.b.namespace, address, {
       isUdp: true,

@@ -97,6 +97,12 @@ interface IperfJson {
   };
 }
 
+/**
+ * iperf3 ends when all bytes are sent, not when they have arrived: what is still in the sockets' buffers then is not counted, and
+ * stays below four times this (Linux doubles it, on both sides).
+ */
+const COUNTED_BUFFER_BYTES = 200_000;
+
 /** Runs an iperf3 client against a server for one test; `address` is the server's. */
 export async function iperf(
   from: Namespace,
@@ -112,7 +118,9 @@ export async function iperf(
   else command.push("-t", `${seconds}`);
   if (options.isUdp) command.push("-u", "-b", `${options.rate ?? 10_000_000}`);
   if (options.size !== undefined) command.push("-l", `${options.size}`);
-  if (options.bufferBytes !== undefined) command.push("-w", `${options.bufferBytes}`);
+  const bufferBytes =
+    options.bufferBytes ?? (options.bytes === undefined ? undefined : COUNTED_BUFFER_BYTES);
+  if (bufferBytes !== undefined) command.push("-w", `${bufferBytes}`);
   if (options.isReverse) command.push("-R");
   if (options.isBothWays) command.push("--bidir");
   if (options.streams !== undefined) command.push("-P", `${options.streams}`);
