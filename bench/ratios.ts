@@ -70,6 +70,15 @@ const GOALS: readonly Goal[] = [
   },
   {
     ...OWN,
+    part: "e2e",
+    key: "residentAfterVolume",
+    title: "memory after volume, MiB",
+    scale: 1 / MIB,
+    digits: 1,
+    target: 96,
+  },
+  {
+    ...OWN,
     part: "peers",
     key: "bytesPerPeer",
     title: "memory per extra peer, KiB",

@@ -84,6 +84,7 @@ export class LaneHost implements LaneControl {
     });
     this.#lane = new Lane(this.#waiter, this);
     this.#lane.whenIdle(warmUp);
+    this.#lane.whenGlancing(() => warmUp.glance());
   }
 
   /** Serves until told to stop; then everything is closed and wiped. */

@@ -55,6 +55,29 @@ describe("Lane", () => {
     expect(waiter.waits.at(-1)).toBeGreaterThan(1_000);
   });
 
+  it("carries a packet of its own at each of these looks, and at no other turn", () => {
+    const { lane, waiter } = makeLane();
+    const { near, tun } = fakeLane(ipv4Packet("10.0.0.1", "10.0.0.2", 100));
+    let glances = 0;
+    lane.whenGlancing(() => glances++);
+    lane.add(near);
+    lane.turn();
+    expect(glances).toBe(0);
+    tun.pending = 1;
+    waiter.ready[0] = tun.readTag;
+    waiter.isReady = true;
+    lane.turn();
+    expect(glances).toBe(0);
+    waiter.isReady = false;
+    for (let passed = 0; passed < ATTENTIVE_MS; passed += GLANCE_MS) {
+      waiter.now += GLANCE_MS;
+      lane.turn();
+    }
+    expect(glances).toBe(ATTENTIVE_MS / GLANCE_MS - 1);
+    lane.turn();
+    expect(glances).toBe(ATTENTIVE_MS / GLANCE_MS - 1);
+  });
+
   it("takes no notice of events that carry nothing", () => {
     const { lane, waiter } = makeLane();
     waiter.isReady = true;
