@@ -46,19 +46,24 @@ export interface Solved {
 }
 
 export class HandshakeBatch {
-  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly #bytes: Uint8Array<ArrayBuffer>;
   #count: number;
 
   /** An empty block for `identity` with `room`, or the view of one that came back with `count` records. */
   constructor(from: Identity | Uint8Array<ArrayBuffer>, count = 0, room: number = BATCH_MAX) {
     this.#count = count;
     if (from instanceof Uint8Array) {
-      this.bytes = from;
+      this.#bytes = from;
       return;
     }
-    this.bytes = secretBytes(HEADER_BYTES + room * RECORD_BYTES);
-    this.bytes.set(from.secret, 0);
-    this.bytes.set(from.publicKey, KEY_BYTES);
+    this.#bytes = secretBytes(HEADER_BYTES + room * RECORD_BYTES);
+    this.#bytes.set(from.secret, 0);
+    this.#bytes.set(from.publicKey, KEY_BYTES);
+  }
+
+  /** The whole block, to be moved to another thread. */
+  get bytes(): Uint8Array<ArrayBuffer> {
+    return this.#bytes;
   }
 
   get count(): number {
@@ -66,24 +71,24 @@ export class HandshakeBatch {
   }
 
   get isFull(): boolean {
-    return HEADER_BYTES + this.#count * RECORD_BYTES === this.bytes.length;
+    return HEADER_BYTES + this.#count * RECORD_BYTES === this.#bytes.length;
   }
 
   /** Our public key when the block was made. */
   get publicKey(): Uint8Array {
-    return this.bytes.subarray(KEY_BYTES, HEADER_BYTES);
+    return this.#bytes.subarray(KEY_BYTES, HEADER_BYTES);
   }
 
   /** Copies an initiation and its endpoint record in; the block must not be full. */
   add(message: Uint8Array, endpoint: Uint8Array): void {
     const at = HEADER_BYTES + this.#count++ * RECORD_BYTES;
-    this.bytes.set(message, at);
-    this.bytes.set(endpoint, at + ENDPOINT_AT);
+    this.#bytes.set(message, at);
+    this.#bytes.set(endpoint, at + ENDPOINT_AT);
   }
 
   /** Does the work for every record. */
   solve(suite: Suite, entropy: Entropy): void {
-    const identity = new Identity(suite, this.bytes.subarray(0, KEY_BYTES));
+    const identity = new Identity(suite, this.#bytes.subarray(0, KEY_BYTES));
     const ephemeral = secretBytes(KEY_BYTES);
     for (let index = 0; index < this.#count; index++) {
       const part = this.#parts(index);
@@ -101,7 +106,7 @@ export class HandshakeBatch {
     }
     ephemeral.fill(0);
     identity.wipe();
-    this.bytes.fill(0, 0, KEY_BYTES);
+    this.#bytes.fill(0, 0, KEY_BYTES);
   }
 
   /** The answer to record `index`, or undefined: it is not authentic. */
@@ -120,19 +125,19 @@ export class HandshakeBatch {
   /** A block of its own for the solved record `index`, without our secret. */
   pick(index: number, identity: Identity): HandshakeBatch {
     const single = new HandshakeBatch(identity, 0, 1);
-    single.bytes.fill(0, 0, KEY_BYTES);
+    single.#bytes.fill(0, 0, KEY_BYTES);
     const start = HEADER_BYTES + index * RECORD_BYTES;
-    single.bytes.set(this.bytes.subarray(start, start + RECORD_BYTES), HEADER_BYTES);
+    single.#bytes.set(this.#bytes.subarray(start, start + RECORD_BYTES), HEADER_BYTES);
     single.#count = 1;
     return single;
   }
 
   wipe(): void {
-    this.bytes.fill(0);
+    this.#bytes.fill(0);
   }
 
   #parts(index: number): (at: number, length?: number) => Uint8Array {
     const start = HEADER_BYTES + index * RECORD_BYTES;
-    return (at, length = KEY_BYTES) => this.bytes.subarray(start + at, start + at + length);
+    return (at, length = KEY_BYTES) => this.#bytes.subarray(start + at, start + at + length);
   }
 }

@@ -30,11 +30,27 @@ const NO_PRESHARED_KEY = new Uint8Array(KEY_BYTES);
 /** What one handshake in progress holds: made when it begins, wiped when it ends. */
 export class Progress {
   readonly #bytes = secretBytes(2 * HASH_BYTES + 2 * KEY_BYTES);
-  readonly hash: Uint8Array = this.#bytes.subarray(0, 32);
-  readonly chainKey: Uint8Array = this.#bytes.subarray(32, 64);
+  readonly #hash: Uint8Array = this.#bytes.subarray(0, 32);
+  readonly #chainKey: Uint8Array = this.#bytes.subarray(32, 64);
+  readonly #ephemeral: Uint8Array = this.#bytes.subarray(64, 96);
+  readonly #remoteEphemeral: Uint8Array = this.#bytes.subarray(96, 128);
+
+  get hash(): Uint8Array {
+    return this.#hash;
+  }
+
+  get chainKey(): Uint8Array {
+    return this.#chainKey;
+  }
+
   /** Our ephemeral secret (as initiator), else zero. */
-  readonly ephemeral: Uint8Array = this.#bytes.subarray(64, 96);
-  readonly remoteEphemeral: Uint8Array = this.#bytes.subarray(96, 128);
+  get ephemeral(): Uint8Array {
+    return this.#ephemeral;
+  }
+
+  get remoteEphemeral(): Uint8Array {
+    return this.#remoteEphemeral;
+  }
 
   wipe(): void {
     this.#bytes.fill(0);

@@ -43,21 +43,26 @@ export function initialHash(suite: Suite, out: Uint8Array, responder: Uint8Array
 }
 
 export class Identity {
-  /** 32 bytes; wiped by {@link wipe}. Not clamped: the suite clamps where it computes. */
-  readonly secret: Uint8Array;
+  /** Private, as every secret in a class: what prints objects does not see it. */
+  readonly #secret: Uint8Array;
   readonly publicKey: Uint8Array = new Uint8Array(KEY_BYTES);
   readonly mac1Key: Uint8Array;
   readonly cookieKey: Uint8Array;
 
   /** Copies `secret` (32 bytes). */
   constructor(suite: Suite, secret: Uint8Array) {
-    this.secret = secretCopy(secret);
-    suite.publicKey(this.publicKey, this.secret);
+    this.#secret = secretCopy(secret);
+    suite.publicKey(this.publicKey, this.#secret);
     this.mac1Key = labelKey(suite, "mac1", this.publicKey);
     this.cookieKey = labelKey(suite, "cookie", this.publicKey);
   }
 
+  /** 32 bytes; wiped by {@link wipe}. Not clamped: the suite clamps where it computes. */
+  get secret(): Uint8Array {
+    return this.#secret;
+  }
+
   wipe(): void {
-    this.secret.fill(0);
+    this.#secret.fill(0);
   }
 }

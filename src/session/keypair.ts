@@ -21,8 +21,8 @@ export const SHARED_REKEY_AFTER = 0x4000_0000;
 
 export class Keypair {
   readonly #keys = secretBytes(2 * KEY_BYTES);
-  readonly sendKey: Uint8Array = this.#keys.subarray(0, KEY_BYTES);
-  readonly receiveKey: Uint8Array = this.#keys.subarray(KEY_BYTES);
+  readonly #sendKey: Uint8Array = this.#keys.subarray(0, KEY_BYTES);
+  readonly #receiveKey: Uint8Array = this.#keys.subarray(KEY_BYTES);
   readonly replay: ReplayWindow = new ReplayWindow();
   readonly localIndex: number;
   readonly remoteIndex: number;
@@ -56,6 +56,16 @@ export class Keypair {
     this.localIndex = localIndex;
     this.remoteIndex = remoteIndex;
     this.createdMs = now;
+  }
+
+  /** 32 bytes, zero once wiped. */
+  get sendKey(): Uint8Array {
+    return this.#sendKey;
+  }
+
+  /** 32 bytes, zero once wiped. */
+  get receiveKey(): Uint8Array {
+    return this.#receiveKey;
   }
 
   /** True if a packet may be sealed under this key now. */
