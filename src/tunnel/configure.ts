@@ -3,7 +3,7 @@
  * those before it stay. What concerns sockets (listen_port, fwmark) goes to the ports handed in.
  */
 
-import { isZero } from "../bytes/equal.ts";
+import { isEqual, isZero } from "../bytes/equal.ts";
 import type { SetOperation } from "../uapi/operation.ts";
 import type { Peer } from "./peer.ts";
 import type { Moment } from "./state.ts";
@@ -64,7 +64,7 @@ class Cursor {
   moveTo(publicKey: Uint8Array): boolean {
     this.finish();
     const { state } = this.#tunnel;
-    const isSelf = state.identity !== undefined && areEqual(state.identity.publicKey, publicKey);
+    const isSelf = state.identity !== undefined && isEqual(state.identity.publicKey, publicKey);
     if (isSelf) return true;
     this.peer = state.peerByKey(publicKey);
     this.#created = this.peer === undefined;
@@ -166,8 +166,4 @@ function applyToPeer(
     default:
       return 0;
   }
-}
-
-function areEqual(a: Uint8Array, b: Uint8Array): boolean {
-  return a.every((byte, index) => byte === b[index]);
 }

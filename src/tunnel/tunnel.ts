@@ -4,6 +4,7 @@
  * rekey run in virtual time.
  */
 
+import { isEqual } from "../bytes/equal.ts";
 import { Identity } from "../session/identity.ts";
 import { OFF } from "../session/timers.ts";
 import { Drop } from "./drop.ts";
@@ -104,7 +105,7 @@ export class Tunnel {
     const { state } = this;
     const before = state.identity;
     if (before === undefined && secret === undefined) return;
-    if (before !== undefined && secret !== undefined && isSameKey(before.secret, secret)) return;
+    if (before !== undefined && secret !== undefined && isEqual(before.secret, secret)) return;
     state.identity = secret === undefined ? undefined : new Identity(state.suite, secret);
     before?.wipe();
     state.checker.wipe();
@@ -167,10 +168,4 @@ export class Tunnel {
     peer.lastInitiationMs = NEVER;
     state.deadlines.remove(peer);
   }
-}
-
-function isSameKey(a: Uint8Array, b: Uint8Array): boolean {
-  let difference = 0;
-  for (let i = 0; i < 32; i++) difference |= a[i]! ^ b[i]!;
-  return difference === 0;
 }
