@@ -3,6 +3,8 @@
  * same engine.
  */
 import { parseBase64Key } from "./bytes/base64.ts";
+import { concealed } from "./bytes/secret-bytes.ts";
+import { withoutKeys } from "./bytes/secret-text.ts";
 import type { Device } from "./engine/device.ts";
 import { Engine, type EngineOptions } from "./engine/engine.ts";
 import { errnoName } from "./io/errno.ts";
@@ -64,7 +66,7 @@ export async function createDevice(options: CreateDeviceOptions): Promise<Wiregu
     return {
       name: device.name,
       ended: device.ended,
-      configure: (configuration) => apply(device, operationsOf(configuration)),
+      configure: async (configuration) => await apply(device, operationsOf(configuration)),
       status: () => device.status(),
       close: () => engine.close(),
     };
@@ -84,13 +86,19 @@ async function apply(device: Device, operations: readonly SetOperation[]): Promi
       `${device.name} cannot have listenPort ${port.port} (${errno}): choose another one, or 0 for any that is free`,
     );
   }
+  if (errno === "EACCES" && port !== undefined) {
+    throw new Error(
+      `${device.name} cannot have listenPort ${port.port} (${errno}): choose a higher one, or give CAP_NET_BIND_SERVICE`,
+    );
+  }
   throw new Error(`${device.name} refused its settings: ${errno}`);
 }
 
 function operationsOf(configuration: Configuration): SetOperation[] {
   const operations: SetOperation[] = [];
   if (configuration.privateKey !== undefined) {
-    operations.push({ op: "private_key", key: keyOf(configuration.privateKey, "privateKey") });
+    const key = concealed(keyOf(configuration.privateKey, "privateKey"));
+    operations.push({ op: "private_key", key });
   }
   if (configuration.listenPort !== undefined) {
     const port = integerOf(configuration.listenPort, "listenPort", 65_535);
@@ -109,13 +117,14 @@ function peerOperations(peer: PeerConfiguration): SetOperation[] {
     { op: "peer", publicKey: keyOf(peer.publicKey, "publicKey") },
   ];
   if (peer.presharedKey !== undefined) {
-    operations.push({ op: "preshared_key", key: keyOf(peer.presharedKey, "presharedKey") });
+    const key = concealed(keyOf(peer.presharedKey, "presharedKey"));
+    operations.push({ op: "preshared_key", key });
   }
   if (peer.endpoint !== undefined) {
     const endpoint = parseEndpointText(peer.endpoint);
     if (endpoint === undefined) {
       throw new TypeError(
-        `endpoint "${peer.endpoint}" is not ADDRESS:PORT or [IPV6]:PORT (names are not looked up)`,
+        `endpoint "${withoutKeys(String(peer.endpoint))}" is not ADDRESS:PORT or [IPV6]:PORT (names are not looked up)`,
       );
     }
     operations.push({ op: "endpoint", ...endpoint });
@@ -128,7 +137,8 @@ function peerOperations(peer: PeerConfiguration): SetOperation[] {
     operations.push({ op: "replace_allowed_ips" });
     for (const text of peer.allowedIps) {
       const prefix = parsePrefix(text);
-      if (prefix === undefined) throw new TypeError(`allowed IP "${text}" is not ADDRESS/LENGTH`);
+      if (prefix === undefined)
+        throw new TypeError(`allowed IP "${withoutKeys(String(text))}" is not ADDRESS/LENGTH`);
       operations.push({ op: "allowed_ip", add: true, ...prefix });
     }
   }
@@ -147,5 +157,7 @@ function keyOf(text: string, name: string): Uint8Array {
 
 function integerOf(value: number, name: string, max: number): number {
   if (Number.isInteger(value) && value >= 0 && value <= max) return value;
-  throw new RangeError(`${name} is ${value}, it must be an integer from 0 to ${max}`);
+  throw new RangeError(
+    `${name} is ${withoutKeys(String(value))}, it must be an integer from 0 to ${max}`,
+  );
 }

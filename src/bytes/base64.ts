@@ -4,16 +4,17 @@
  * (wireguard-tools, src/encoding.c); the strings themselves can't be wiped.
  */
 import { assert } from "./assert.ts";
+import { secretBytes } from "./secret-bytes.ts";
 
 const KEY_LENGTH = 32;
 const TEXT_LENGTH = 44;
 /** "=" */
 const PADDING = 61;
 
-/** The 32 bytes that `text` spells, or undefined. The result is new and the caller's. */
+/** The 32 bytes that `text` spells, or undefined. The result is new, in memory for secrets, and the caller's. */
 export function parseBase64Key(text: string): Uint8Array | undefined {
   if (text.length !== TEXT_LENGTH || text.charCodeAt(TEXT_LENGTH - 1) !== PADDING) return undefined;
-  const key = new Uint8Array(KEY_LENGTH);
+  const key = secretBytes(KEY_LENGTH);
   let bad = 0;
   let bits = 0;
   for (let i = 0; i < TEXT_LENGTH - 1; i++) {

@@ -1,22 +1,21 @@
 /**
  * Hexadecimal, as the UAPI writes keys. No table lookup and no branch depends on a digit, since the digits may be a
- * private key's (the same approach as wireguard-tools, src/encoding.c); the strings themselves can't be wiped.
+ * private key's (the same approach as wireguard-tools, src/encoding.c). Strings can't be
+ * wiped, so secrets are parsed from bytes and written to bytes; `formatHex` is for what is public.
  */
+import { secretBytes } from "./secret-bytes.ts";
 
 /**
- * The bytes that `text` spells, or undefined unless it is exactly `length` pairs of digits of either case; by default
- * any whole number of pairs. The result is new and the caller's.
+ * The bytes that `digits` (ASCII) spell, or undefined unless they are exactly `length` pairs of digits of either case. The result is
+ * new, in memory for secrets, and the caller's.
  */
-export function parseHex(
-  text: string,
-  length: number = Math.ceil(text.length / 2),
-): Uint8Array | undefined {
-  if (text.length !== 2 * length) return undefined;
-  const bytes = new Uint8Array(length);
+export function parseHex(digits: Uint8Array, length: number): Uint8Array | undefined {
+  if (digits.length !== 2 * length) return undefined;
+  const bytes = secretBytes(length);
   let bad = 0;
   for (let i = 0; i < length; i++) {
-    const high = digitValue(text.charCodeAt(2 * i));
-    const low = digitValue(text.charCodeAt(2 * i + 1));
+    const high = digitValue(digits[2 * i]!);
+    const low = digitValue(digits[2 * i + 1]!);
     bad |= high | low;
     bytes[i] = (high << 4) | low;
   }
@@ -25,6 +24,15 @@ export function parseHex(
     return undefined;
   }
   return bytes;
+}
+
+/** Writes the lower-case digits of `bytes` as ASCII into `out` from `at` on. */
+export function writeHex(out: Uint8Array, at: number, bytes: Uint8Array): void {
+  for (let i = 0; i < bytes.length; i++) {
+    const byte = bytes[i]!;
+    out[at + 2 * i] = digitCode(byte >>> 4);
+    out[at + 2 * i + 1] = digitCode(byte & 15);
+  }
 }
 
 /** Two lower-case digits for each byte. */
@@ -37,7 +45,7 @@ export function formatHex(bytes: Uint8Array): string {
   return text;
 }
 
-/** 0 to 15, or negative: `code` (0 to 65,535) is not a digit. */
+/** 0 to 15, or negative: `code` (0 to 255) is not a digit. */
 function digitValue(code: number): number {
   const letter = code | 32;
   let value = -1;

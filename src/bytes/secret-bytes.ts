@@ -10,8 +10,27 @@ export function secretBytes(length: number): Uint8Array<ArrayBuffer> {
 }
 
 /** A copy of `bytes` that is never moved. */
-export function secretCopy(bytes: Uint8Array): Uint8Array {
+export function secretCopy(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   const copy = secretBytes(bytes.length);
   copy.set(bytes);
   return copy;
+}
+
+/** What {@link concealed} memory shows. */
+export const CONCEALED = "(hidden)";
+
+/** Node's registered symbol (node:util inspect.custom): no import is needed for it. */
+const INSPECT: symbol = Symbol.for("nodejs.util.inspect.custom");
+const show = (): string => CONCEALED;
+const properties: PropertyDescriptorMap = Object.fromEntries(
+  [INSPECT, "toJSON", "toString", "toLocaleString"].map((name) => [name, { value: show }]),
+);
+
+/**
+ * Makes printing (console.log, util.inspect, JSON, String) show a placeholder in place of these bytes, and gives them back: for
+ * secrets in plain data that a program may print. Inside classes they are private fields, which nothing prints. A message
+ * between threads does not keep it. Some microseconds: not for what a handshake makes.
+ */
+export function concealed<Bytes extends Uint8Array>(bytes: Bytes): Bytes {
+  return Object.defineProperties(bytes, properties);
 }

@@ -1,4 +1,5 @@
 /** Log lines of `wirehaul-wg`, in the form and at the levels of wireguard-go (LOG_LEVEL=verbose|error|silent). */
+import { withoutKeys } from "../bytes/secret-text.ts";
 
 export type LogLevel = "verbose" | "error" | "silent";
 
@@ -19,5 +20,6 @@ export function writeLog(
   if (!isFinal && (level === "silent" || (level === "error" && lineLevel === "verbose"))) return;
   const time = new Date().toISOString().slice(0, 19).replace("T", " ");
   const label = lineLevel === "verbose" ? "DEBUG" : "ERROR";
-  process.stderr.write(`${label}: (${device}) ${time} ${text}\n`);
+  // The name may be anything that stood on the command line.
+  process.stderr.write(`${label}: (${withoutKeys(device)}) ${time} ${text}\n`);
 }

@@ -8,6 +8,7 @@ import { createWriteStream } from "node:fs";
 import type { Server } from "node:net";
 import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
+import { withoutKeys } from "../bytes/secret-text.ts";
 import { Engine } from "../engine/engine.ts";
 import { type Lanes, laneCount, parseLanes } from "../engine/lane-count.ts";
 import { createTun, givenTunName, nameProblem, type Tun } from "../engine/tun.ts";
@@ -92,7 +93,7 @@ function descriptor(variable: string): number | undefined {
   const text = process.env[variable];
   if (text === undefined || text === "") return undefined;
   if (!/^[0-9]{1,9}$/.test(text)) {
-    throw new Error(`${variable} must be a file descriptor's number, it is "${text}"`);
+    throw new Error(`${variable} must be a file descriptor's number, it is "${withoutKeys(text)}"`);
   }
   return Number(text);
 }
@@ -106,7 +107,9 @@ function tunQueues(): number[] {
 function cryptoBackend(): "openssl" | "noble" {
   const text = process.env["WIREHAUL_CRYPTO"] ?? "openssl";
   if (text === "openssl" || text === "noble") return text;
-  throw new Error(`--crypto or WIREHAUL_CRYPTO must be openssl or noble, it is "${text}"`);
+  throw new Error(
+    `--crypto or WIREHAUL_CRYPTO must be openssl or noble, it is "${withoutKeys(text)}"`,
+  );
 }
 
 function lanesOption(): Lanes {

@@ -27,6 +27,7 @@ import {
   type KeyObject,
 } from "node:crypto";
 import { assert } from "../bytes/assert.ts";
+import { secretBytes } from "../bytes/secret-bytes.ts";
 import { nobleSuite } from "./noble.ts";
 import { HASH_BYTES, KEY_BYTES, type Suite, TAG_BYTES } from "./suite.ts";
 
@@ -74,7 +75,7 @@ export const opensslSuite: Suite = {
   hmac(out, key, input) {
     assert(out.length === HASH_BYTES, "a hash has 32 bytes");
     // RFC 2104, by two hashes; why not createHmac: see the head of this file.
-    const pad = new Uint8Array(BLOCK_BYTES);
+    const pad = secretBytes(BLOCK_BYTES);
     if (key.length > BLOCK_BYTES) take(pad, createHash(HASH).update(key).digest());
     else pad.set(key);
     for (let i = 0; i < BLOCK_BYTES; i++) pad[i]! ^= 0x36;

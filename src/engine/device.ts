@@ -38,7 +38,7 @@ export class Device {
     return await this.#lanes.set(this.#key, operations, isComplete);
   }
 
-  /** The whole configuration, the private key too: for the UAPI socket. */
+  /** The whole configuration, the private key too: for the UAPI socket. The caller wipes it (wipeSnapshot, src/uapi/snapshot.ts). */
   async snapshot(): Promise<DeviceSnapshot> {
     if (this.#hasEnded) throw new Error(`the interface ${this.name} is closed`);
     return (await this.#lanes.snapshot(this.#key)) ?? this.#notServed();

@@ -1,5 +1,6 @@
 /** How many lanes an engine has: what was asked for, and what the kernel can do. */
 import { availableParallelism } from "node:os";
+import { withoutKeys } from "../bytes/secret-text.ts";
 import { errnoName } from "../io/errno.ts";
 import type { Native } from "../io/native.ts";
 
@@ -18,14 +19,16 @@ const AF_INET = 2;
 export function parseLanes(text: string, source: string): Lanes {
   if (text === "auto") return text;
   if (/^[0-9]{1,3}$/.test(text)) return checkLanes(Number(text), source);
-  throw new Error(`${source} must be auto or a number from 1 to ${LANES_MAX}, it is "${text}"`);
+  throw new Error(
+    `${source} must be auto or a number from 1 to ${LANES_MAX}, it is "${withoutKeys(text)}"`,
+  );
 }
 
 export function checkLanes(lanes: Lanes, source: string): Lanes {
   if (lanes === "auto") return lanes;
   if (Number.isInteger(lanes) && lanes >= 1 && lanes <= LANES_MAX) return lanes;
   throw new RangeError(
-    `${source} must be auto or a number from 1 to ${LANES_MAX}, it is "${lanes}"`,
+    `${source} must be auto or a number from 1 to ${LANES_MAX}, it is "${withoutKeys(String(lanes))}"`,
   );
 }
 

@@ -11,6 +11,7 @@ import type {
   SnapshotPart,
   ToLane,
 } from "../lane/messages.ts";
+import { movableRequest } from "../lane/secrets.ts";
 
 export interface LaneThreadEvents {
   gone(key: number): void;
@@ -65,13 +66,17 @@ export class LaneThread {
     });
   }
 
-  /** Asks the lane about interface `key`; rejects when the lane dies first. */
+  /**
+   * Asks the lane about interface `key`; rejects when the lane dies first. Keys in the request stay the caller's: copies of them
+   * move to the lane, which wipes them.
+   */
   request(key: number, request: LaneRequest): Promise<LaneReply> {
     if (this.#hasEnded) return Promise.reject(new Error("the lane has ended"));
     const id = this.#nextId++;
     const pending = withResolvers<LaneReply>();
     this.#pending.set(id, pending);
-    this.#send({ kind: "request", id, key, request });
+    const { message, moved } = movableRequest(request);
+    this.#send({ kind: "request", id, key, request: message }, moved);
     return pending.promise;
   }
 

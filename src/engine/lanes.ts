@@ -11,9 +11,10 @@ import type {
   SnapshotPart,
   StatusPart,
 } from "../lane/messages.ts";
+import { concealSnapshot } from "../lane/secrets.ts";
 import type { InterfaceStatus } from "../lane/status.ts";
 import type { SetOperation } from "../uapi/operation.ts";
-import type { DeviceSnapshot } from "../uapi/snapshot.ts";
+import { type DeviceSnapshot, wipeSnapshot } from "../uapi/snapshot.ts";
 import { LaneThread } from "./lane-thread.ts";
 import { mergeSnapshots, mergeStatus } from "./merge.ts";
 
@@ -103,9 +104,11 @@ export class Lanes {
     }
   }
 
+  /** The caller wipes it. */
   async snapshot(key: number): Promise<DeviceSnapshot | undefined> {
     const parts = await this.#askAll(key, { kind: "get" });
-    return mergeSnapshots(parts.filter((part) => part.kind === "snapshot"));
+    const merged = mergeSnapshots(parts.filter((part) => part.kind === "snapshot"));
+    return merged === undefined ? undefined : concealSnapshot(merged);
   }
 
   async status(key: number): Promise<InterfaceStatus | undefined> {
@@ -215,6 +218,7 @@ export class Lanes {
     const snapshots = await this.#salvage();
     await this.#end();
     if (this.#deaths.length > DEATHS_MAX) {
+      for (const snapshot of snapshots.values()) wipeSnapshot(snapshot);
       this.#loseAll(reason);
       return;
     }
@@ -233,6 +237,8 @@ export class Lanes {
         const threads = this.#threads.slice(0, served.tunFds.length);
         await Promise.allSettled(threads.map((thread) => thread.request(key, { kind: "remove" })));
         this.#lose(key, error instanceof Error ? error : reason);
+      } finally {
+        wipeSnapshot(snapshot);
       }
     }
   }
@@ -249,6 +255,9 @@ export class Lanes {
       }
       const snapshot = mergeSnapshots(parts);
       if (snapshot !== undefined) snapshots.set(key, snapshot);
+    }
+    for (const { key, part } of this.#lastWords) {
+      if (!this.#served.has(key)) wipeSnapshot(part.snapshot);
     }
     this.#lastWords.length = 0;
     return snapshots;
@@ -276,8 +285,6 @@ export class Lanes {
         );
       }
     }
-    snapshot.privateKey?.fill(0);
-    for (const peer of snapshot.peers) peer.presharedKey.fill(0);
   }
 
   /** One lane has noticed that an interface was deleted; the others let it go too before its descriptors are closed. */

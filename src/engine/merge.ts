@@ -1,9 +1,12 @@
 /** Puts together what several lanes know of one interface: of each peer, what its home lane says. */
 import type { SnapshotPart, StatusPart } from "../lane/messages.ts";
 import type { InterfaceStatus, PeerStatus } from "../lane/status.ts";
-import type { DeviceSnapshot, PeerSnapshot } from "../uapi/snapshot.ts";
+import { type DeviceSnapshot, type PeerSnapshot, wipeSnapshot } from "../uapi/snapshot.ts";
 
-/** The first part leads: its order and its settings. A peer whose home lane is missing is as others know it. */
+/**
+ * The first part leads: its order and its settings. A peer whose home lane is missing is as others know it. Keys in what is left
+ * over are wiped.
+ */
 export function mergeSnapshots([first, ...others]: readonly SnapshotPart[]):
   | DeviceSnapshot
   | undefined {
@@ -15,7 +18,17 @@ export function mergeSnapshots([first, ...others]: readonly SnapshotPart[]):
     }
   }
   const peers = first.snapshot.peers.map((peer) => known.get(nameOf(peer.publicKey)) ?? peer);
-  return { ...first.snapshot, peers };
+  const merged: DeviceSnapshot = { ...first.snapshot, peers };
+  const used = new Set<PeerSnapshot>(peers);
+  for (const { snapshot } of [first, ...others]) {
+    const { privateKey, ...rest } = snapshot;
+    wipeSnapshot({
+      ...(privateKey === undefined || snapshot === first.snapshot ? {} : { privateKey }),
+      ...rest,
+      peers: snapshot.peers.filter((peer) => !used.has(peer)),
+    });
+  }
+  return merged;
 }
 
 export function mergeStatus([first, ...others]: readonly StatusPart[]):

@@ -2,6 +2,7 @@
  * Making a TUN interface, with an answer for each way in which it can fail: which right, device or name is the matter, and
  * what to do about it.
  */
+import { withoutKeys } from "../bytes/secret-text.ts";
 import { errnoName } from "../io/errno.ts";
 import type { Native } from "../io/native.ts";
 
@@ -13,7 +14,7 @@ export function nameProblem(name: string): string | undefined {
   if (typeof name !== "string" || name === "") return "the interface name is empty";
   const bytes = new TextEncoder().encode(name).length;
   if (bytes > NAME_BYTES_MAX) {
-    return `the interface name "${name}" has ${bytes} bytes, Linux allows ${NAME_BYTES_MAX}: use a shorter one`;
+    return `the interface name "${withoutKeys(name)}" has ${bytes} bytes, Linux allows ${NAME_BYTES_MAX}: use a shorter one`;
   }
   if (name === "." || name === ".." || /[/:\s]/.test(name)) {
     return `"${name}" cannot be an interface name: it holds "/", ":" or white space, or is a dot`;
@@ -85,9 +86,10 @@ export function givenTunName(native: Native, fd: number): string {
 function explain(name: string, status: number): string {
   const errno = errnoName(status);
   switch (errno) {
-    case "EPERM":
     case "EACCES":
-      return `no right to make the interface ${name} (${errno}): run as root or give CAP_NET_ADMIN`;
+      return `no right to open /dev/net/tun (${errno}): run as root or give CAP_NET_ADMIN and, to this user, the device ("chmod 0666 /dev/net/tun" is what udev does)`;
+    case "EPERM":
+      return `no right to make the interface ${name} (${errno}): run as root or give CAP_NET_ADMIN; in a container or unit, allow the device /dev/net/tun too`;
     case "ENOENT":
     case "ENXIO":
     case "ENODEV":

@@ -9,6 +9,7 @@ import { loadNative } from "../io/load-native.ts";
 import { EIO } from "../uapi/errors.ts";
 import { formatErrno, formatGet } from "../uapi/format.ts";
 import { type Request, RequestReader } from "../uapi/request.ts";
+import { wipeSnapshot } from "../uapi/snapshot.ts";
 import type { Device } from "./device.ts";
 
 /** Where `wg` looks (wireguard-tools ipc-uapi-unix.h). */
@@ -23,40 +24,38 @@ const CONNECTIONS_MAX = 64;
 
 /**
  * Listens on the device's socket path. A socket that nobody listens on any more is replaced, a live one refused. The folder
- * is made if it is missing; the socket is for root only, and goes away when the server is closed.
+ * is made if it is missing; the socket is its owner's and root's only, and goes away when the server is closed.
  *
  * It gets its name only once it listens: `wg` removes a socket that refuses its connection (wireguard-tools ipc-uapi-unix.h), as
  * one does between bind(2) and listen(2).
  */
 export async function listenUapi(name: string): Promise<Server> {
   const path = socketPath(name);
-  mkdirSync(SOCKET_FOLDER, { recursive: true, mode: 0o755 });
-  if (exists(path)) {
-    if (await isAlive(path)) throw new Error(inUse(path, name));
-    unlinkSync(path);
-  }
+  if (exists(path) && (await isAlive(path))) throw new Error(inUse(path, name));
   // `wg` looks at names that end with ".sock".
   const nameless = `${path}.${process.pid}`;
-  rmSync(nameless, { force: true });
   const server = createServer({ allowHalfOpen: true });
-  const before = process.umask(0o077);
+  const mask = process.umask();
   try {
+    mkdirSync(SOCKET_FOLDER, { recursive: true, mode: 0o755 });
+    rmSync(path, { force: true });
+    rmSync(nameless, { force: true });
+    process.umask(0o077);
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
       server.listen(nameless, resolve);
     });
-  } finally {
-    process.umask(before);
-  }
-  try {
     chmodSync(nameless, 0o700);
     linkSync(nameless, path);
+    unlinkSync(nameless);
   } catch (error) {
     server.close();
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") throw new Error(inUse(path, name));
-    throw error;
+    rmSync(nameless, { force: true });
+    const isTaken = (error as NodeJS.ErrnoException).code === "EEXIST";
+    throw new Error(isTaken ? inUse(path, name) : folderProblem(error));
+  } finally {
+    process.umask(mask);
   }
-  unlinkSync(nameless);
   const { ino } = lstatSync(path);
   server.once("close", () => {
     if (lstatSync(path, { throwIfNoEntry: false })?.ino === ino) unlinkSync(path);
@@ -66,6 +65,21 @@ export async function listenUapi(name: string): Promise<Server> {
 
 function inUse(path: string, name: string): string {
   return `${path} is in use by another program: interface ${name} is served already; stop that one first`;
+}
+
+/** Why there can't be a socket in the folder. */
+function folderProblem(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
+  const user = process.geteuid?.() ?? 0;
+  switch (code) {
+    case "EACCES":
+    case "EPERM":
+      return `no right to write in ${SOCKET_FOLDER} (${code}): run as root, or make the folder for this user with "install -d -o ${user} -m 0755 ${SOCKET_FOLDER}"`;
+    case "EROFS":
+      return `${SOCKET_FOLDER} is on a file system that can't be written (${code}): in a unit, set RuntimeDirectory=wireguard`;
+    default:
+      return `no socket can be made in ${SOCKET_FOLDER}: ${error instanceof Error ? error.message : code}`;
+  }
 }
 
 /** Listens on an inherited descriptor (WG_UAPI_FD). */
@@ -80,7 +94,7 @@ export async function listenUapiFd(fd: number): Promise<Server> {
   return server;
 }
 
-/** Operations of a set, and characters of an answer, from which on their garbage is collected. Ours: some 1 MB. */
+/** Operations of a set, and characters or bytes of an answer, from which on their garbage is collected. Ours: some 1 MB. */
 const LARGE_SET = 1_000;
 const LARGE_ANSWER = 200_000;
 /** V8 judges by the last 5 seconds (GCTracer::kThroughputTimeFrameMs). */
@@ -129,6 +143,8 @@ export class UapiServer {
       for (const request of reader.push(chunk)) {
         chain = chain.then(() => this.#answer(socket, request));
       }
+      // It may have held keys, and is nobody's but ours.
+      chunk.fill(0);
     });
     socket.on("end", () => {
       for (const request of reader.end()) chain = chain.then(() => this.#answer(socket, request));
@@ -143,10 +159,12 @@ export class UapiServer {
   async #answer(socket: Socket, request: Request): Promise<void> {
     if (socket.destroyed) return;
     try {
-      const text = await this.#reply(request);
-      if (text === undefined) socket.destroySoon();
-      else socket.write(text);
-      if (isLarge(request, text)) this.#collectSoon();
+      const answer = await this.#reply(request);
+      if (answer === undefined) socket.destroySoon();
+      else if (typeof answer === "string") socket.write(answer);
+      // Holds keys; until it is sent, the bytes are the socket's.
+      else socket.write(answer, () => answer.fill(0));
+      if (isLarge(request, answer)) this.#collectSoon();
     } catch (error) {
       // The lane is gone: there is nobody to answer.
       this.#log("error", error instanceof Error ? error.message : String(error));
@@ -166,10 +184,14 @@ export class UapiServer {
   }
 
   /** The answer, or undefined: the connection is to be closed. */
-  async #reply(request: Request): Promise<string | undefined> {
+  async #reply(request: Request): Promise<string | Uint8Array | undefined> {
     switch (request.kind) {
-      case "get":
-        return formatGet(await this.#device.snapshot()) + formatErrno(0);
+      case "get": {
+        const snapshot = await this.#device.snapshot();
+        const answer = formatGet(snapshot, formatErrno(0));
+        wipeSnapshot(snapshot);
+        return answer;
+      }
       case "status":
         return `status=${JSON.stringify(await this.#device.status())}\n${formatErrno(0)}`;
       case "set": {
@@ -191,7 +213,7 @@ export class UapiServer {
   }
 }
 
-function isLarge(request: Request, answer: string | undefined): boolean {
+function isLarge(request: Request, answer: string | Uint8Array | undefined): boolean {
   return (
     (answer?.length ?? 0) > LARGE_ANSWER ||
     (request.kind === "set" && request.operations.length > LARGE_SET)

@@ -15,6 +15,7 @@ import type {
   SnapshotPart,
   ToLane,
 } from "../lane/messages.ts";
+import { movableSnapshot } from "../lane/secrets.ts";
 import { interfaceStatus, type ScopeName, snapshot } from "../lane/status.ts";
 import { WarmUp } from "../lane/warm-up.ts";
 import { applySet, type SocketSettings } from "../tunnel/configure.ts";
@@ -122,7 +123,7 @@ export class LaneHost implements LaneControl {
         continue;
       }
       const { id, key, request } = message;
-      this.#post({ kind: "reply", id, reply: this.#answer(key, request) });
+      this.#reply(id, this.#answer(key, request));
       if (request.kind === "set" && request.operations.length > LARGE_REQUEST) this.#tidyUp();
     }
     this.#siblings.receive((from, { key, note }) => {
@@ -147,11 +148,21 @@ export class LaneHost implements LaneControl {
     for (const [key, iface] of this.#interfaces) {
       try {
         const part = snapshotPart(iface, this.#scopeName);
-        this.#post({ kind: "lastWords", key, part });
+        const { message, moved } = movableSnapshot(part.snapshot);
+        this.#post({ kind: "lastWords", key, part: { ...part, snapshot: message } }, moved);
       } catch {
         // This one may be what the lane died of; the others can be saved.
       }
     }
+  }
+
+  #reply(id: number, reply: LaneReply): void {
+    if (reply.kind !== "snapshot") {
+      this.#post({ kind: "reply", id, reply });
+      return;
+    }
+    const { message, moved } = movableSnapshot(reply.snapshot);
+    this.#post({ kind: "reply", id, reply: { ...reply, snapshot: message } }, moved);
   }
 
   #answer(key: number, request: LaneRequest): LaneReply {
@@ -198,7 +209,9 @@ export class LaneHost implements LaneControl {
     const { native, suite, verbose, lane } = this.#parts;
     const count = isSpread ? this.#parts.lanes : 1;
     try {
-      const tun = new TunDevice(native, this.#handle, this.#waiter, tunFd);
+      const tun = new TunDevice(native, this.#handle, this.#waiter, tunFd, (text) =>
+        this.#log(key, "error", text),
+      );
       const udp = new UdpSockets(
         native,
         this.#slab,
@@ -326,8 +339,8 @@ export class LaneHost implements LaneControl {
     this.#post({ kind: "log", key, level, text });
   }
 
-  #post(message: FromLane): void {
-    this.#parts.port.postMessage(message);
+  #post(message: FromLane, moved: readonly ArrayBuffer[] = []): void {
+    this.#parts.port.postMessage(message, moved);
   }
 }
 
@@ -340,6 +353,7 @@ function discard(note: LaneNote, native: Native): void {
   }
 }
 
+/** With the live keys: only to be copied. */
 function snapshotPart(iface: Interface, scopeName: ScopeName): SnapshotPart {
   return { kind: "snapshot", snapshot: snapshot(iface, scopeName), homes: homesOf(iface) };
 }

@@ -20,14 +20,11 @@ export class SiblingPorts {
     this.#ways.set(lane, { port, eventFd });
   }
 
-  /** Sends a note about interface `key` to `lane` and wakes it. The memory of its larger parts is moved. */
+  /** Sends a note about interface `key` to `lane` and wakes it. The memory of its larger parts, and of a key, is moved. */
   post(lane: number, key: number, note: LaneNote): void {
     const way = this.#ways.get(lane);
     if (way === undefined) throw new Error(`there is no way to lane ${lane}`);
-    const moved = note.kind === "packets" || note.kind === "initiations" ? [note.bytes.buffer] : [];
-    way.port.postMessage({ key, note } satisfies BetweenLanes, moved);
-    // The clone is what travels; the key stays behind in nobody's hands.
-    if (note.kind === "session") note.session?.sendKey.fill(0);
+    way.port.postMessage({ key, note } satisfies BetweenLanes, movedWith(note));
     this.#native.eventSignal(way.eventFd);
   }
 
@@ -45,5 +42,18 @@ export class SiblingPorts {
   close(): void {
     for (const { port } of this.#ways.values()) port.close();
     this.#ways.clear();
+  }
+}
+
+/** What is not copied on its way: a copy of a key would pass through buffers that nobody wipes. */
+function movedWith(note: LaneNote): readonly ArrayBuffer[] {
+  switch (note.kind) {
+    case "packets":
+    case "initiations":
+      return [note.bytes.buffer];
+    case "session":
+      return note.session === undefined ? [] : [note.session.sendKey.buffer];
+    default:
+      return [];
   }
 }

@@ -36,9 +36,19 @@ export class TunDevice implements TunPort {
   #linkFd = -1;
   readonly #answer = new Int32Array(3);
   #name = "";
+  readonly #warn: (text: string) => void;
+  /** Told once that the link can't be watched where it is. */
+  #isLost = false;
 
   /** The descriptor stays the caller's. Throws if it is no TUN queue. */
-  constructor(native: Native, slab: SlabHandle, waiter: EpollWaiter, fd: number) {
+  constructor(
+    native: Native,
+    slab: SlabHandle,
+    waiter: EpollWaiter,
+    fd: number,
+    warn: (text: string) => void = () => undefined,
+  ) {
+    this.#warn = warn;
     this.#native = native;
     this.#slab = slab;
     this.#waiter = waiter;
@@ -78,6 +88,7 @@ export class TunDevice implements TunPort {
         link.index = this.#answer[0]!;
         link.isUp = (this.#answer[1]! & IFF_UP) !== 0;
         link.mtu = this.#answer[2]!;
+        this.#isLost = false;
         return true;
       }
       if (status === -EBADFD) return false;
@@ -85,6 +96,12 @@ export class TunDevice implements TunPort {
       if (status === -ENODEV) this.#openLink();
     }
     // Not to be found, though the descriptor lives: keep what is known; the next change will tell.
+    if (!this.#isLost) {
+      this.#isLost = true;
+      this.#warn(
+        `${this.name()} is in another network namespace, where its link can't be watched (that needs CAP_SYS_ADMIN): it is taken to be as it was`,
+      );
+    }
     return true;
   }
 

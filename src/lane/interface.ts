@@ -21,6 +21,8 @@ import { LaneStats } from "./stats.ts";
 
 /** Ours: handshake messages worked off in a turn that brought few datagrams. See {@link Interface.handleTime}. */
 const HANDSHAKES_PER_TURN = 32;
+/** asm-generic/errno-base.h. */
+const EACCES = -13;
 const EPOLLERR = 0x8;
 const EPOLLHUP = 0x10;
 
@@ -188,6 +190,8 @@ export class Interface implements OutboxSink {
       return 0;
     }
     const status = this.#udp.open(port, this.mark);
+    // The answer is a number: what is lacking goes into the log.
+    if (status === EACCES) this.#log?.(portProblem(port, status), status);
     if (status < 0) return status;
     this.tunnel.state.flood.reset();
     this.listenPort = port;
@@ -212,7 +216,7 @@ export class Interface implements OutboxSink {
   #openSockets(): void {
     const status = this.#udp.isOpen ? 0 : this.#udp.open(this.listenPort, this.mark);
     this.tunnel.state.flood.reset();
-    if (status < 0) this.#log?.(`Unable to open UDP port ${this.listenPort}`, status);
+    if (status < 0) this.#log?.(portProblem(this.listenPort, status), status);
     this.#tellFollowers(true);
   }
 
@@ -282,4 +286,9 @@ export class Interface implements OutboxSink {
       }
     }
   }
+}
+
+function portProblem(port: number, status: number): string {
+  const lack = status === EACCES ? " (a low port needs CAP_NET_BIND_SERVICE)" : "";
+  return `Unable to open UDP port ${port}${lack}`;
 }

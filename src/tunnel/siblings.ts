@@ -26,8 +26,8 @@ const NEVER = Number.NEGATIVE_INFINITY;
 
 /** What a lane needs to send under a session. */
 export interface SharedSession {
-  /** 32 bytes; the receiver owns and wipes them. */
-  readonly sendKey: Uint8Array;
+  /** 32 bytes in memory of their own, which is moved; the receiver owns and wipes them. */
+  readonly sendKey: Uint8Array<ArrayBuffer>;
   readonly remoteIndex: number;
   /** Monotonic milliseconds, one clock for all threads. */
   readonly createdMs: number;

@@ -23,7 +23,7 @@ export interface UapiError {
 }
 
 /** Longest unknown name that is repeated in a message: shorter than a key in any common notation. */
-const NAME_MAX = 32;
+export const NAME_MAX = 32;
 
 /** The name of a key for messages, or a placeholder when it doesn't look like a name: it may be a pasted secret. */
 export function printableName(name: string): string {

@@ -4,12 +4,14 @@
  * public_key, numbers are digits only, `true` is the only truth.
  *
  * It applies nothing and knows no device: that our own public key is no peer, or a port is taken, turns out on applying.
- * Lines come without their line ends; cutting a byte stream is `request.ts`.
+ * Lines come as bytes without their line ends; cutting a byte stream is `request.ts`. Of a secret, and of what may be one in the
+ * wrong place, no string is made: strings can't be wiped. The caller wipes the lines.
  */
 import { isZero } from "../bytes/equal.ts";
 import { parseHex } from "../bytes/hex.ts";
+import { concealed } from "../bytes/secret-bytes.ts";
 import { parseDecimal, parseEndpointText, parsePrefix } from "../route/address.ts";
-import { EINVAL, EPROTO, printableName, type UapiError } from "./errors.ts";
+import { EINVAL, EPROTO, NAME_MAX, printableName, type UapiError } from "./errors.ts";
 import type { SetOperation } from "./operation.ts";
 
 export interface ParsedSet {
@@ -20,14 +22,16 @@ export interface ParsedSet {
 }
 
 const KEY_BYTES = 32;
+const MARK = 0x3d; // "="
 const U16_MAX = 0xffff;
 const U32_MAX = 0xffff_ffff;
 
 /** Parses lines up to the first empty or bad one. The arrays in the result are fresh; those of keys are to be wiped. */
 export function parseSet(lines: Iterable<string>): ParsedSet {
   const parser = new SetParser();
+  const encoder = new TextEncoder();
   for (const line of lines) {
-    if (line === "" || !parser.push(line)) break;
+    if (line === "" || !parser.push(encoder.encode(line))) break;
   }
   return parser.result();
 }
@@ -38,8 +42,8 @@ export class SetParser {
   #error: UapiError | undefined;
   #isAtPeer = false;
 
-  /** Takes the next line, not empty; false: it is bad, and the request ends with it. */
-  push(line: string): boolean {
+  /** Takes the next line, not empty, which stays the caller's; false: it is bad, and the request ends with it. */
+  push(line: Uint8Array): boolean {
     const parsed = this.#parse(line);
     if ("op" in parsed) {
       this.#operations.push(parsed);
@@ -59,11 +63,12 @@ export class SetParser {
     return this.#error === undefined ? { operations } : { operations, error: this.#error };
   }
 
-  #parse(line: string): SetOperation | UapiError {
-    const mark = line.indexOf("=");
+  #parse(line: Uint8Array): SetOperation | UapiError {
+    const mark = line.indexOf(MARK);
     if (mark < 0) return { errno: EPROTO, message: "line without =" };
-    const name = line.slice(0, mark);
-    const value = line.slice(mark + 1);
+    // A longer one is no name that there is.
+    const name = mark > NAME_MAX ? "" : textOf(line.subarray(0, mark));
+    const value = line.subarray(mark + 1);
     if (name === "public_key") {
       this.#isAtPeer = true;
       const publicKey = parseHex(value, KEY_BYTES);
@@ -75,54 +80,62 @@ export class SetParser {
   }
 }
 
-function parseDeviceLine(name: string, value: string): SetOperation | UapiError {
+// A byte order mark is no part of the protocol: with it a name is unknown.
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+function textOf(bytes: Uint8Array): string {
+  return decoder.decode(bytes);
+}
+
+function parseDeviceLine(name: string, value: Uint8Array): SetOperation | UapiError {
   switch (name) {
     case "private_key": {
       const key = parseHex(value, KEY_BYTES);
       if (key === undefined) return invalid(name);
       if (!isZero(key)) clamp(key);
-      return { op: "private_key", key };
+      return { op: "private_key", key: concealed(key) };
     }
     case "listen_port": {
-      const port = parseDecimal(value, U16_MAX);
+      const port = parseDecimal(textOf(value), U16_MAX);
       return port < 0 ? invalid(name) : { op: "listen_port", port };
     }
     case "fwmark": {
-      const mark = parseDecimal(value, U32_MAX);
+      const mark = parseDecimal(textOf(value), U32_MAX);
       return mark < 0 ? invalid(name) : { op: "fwmark", mark };
     }
     case "replace_peers":
-      return value === "true" ? { op: "replace_peers" } : invalid(name);
+      return textOf(value) === "true" ? { op: "replace_peers" } : invalid(name);
     default:
       return { errno: EINVAL, message: `unknown device key: ${printableName(name)}` };
   }
 }
 
-function parsePeerLine(name: string, value: string): SetOperation | UapiError {
+function parsePeerLine(name: string, value: Uint8Array): SetOperation | UapiError {
   switch (name) {
     case "update_only":
     case "remove":
     case "replace_allowed_ips":
-      return value === "true" ? { op: name } : invalid(name);
+      return textOf(value) === "true" ? { op: name } : invalid(name);
     case "preshared_key": {
       const key = parseHex(value, KEY_BYTES);
-      return key === undefined ? invalid(name) : { op: "preshared_key", key };
+      return key === undefined ? invalid(name) : { op: "preshared_key", key: concealed(key) };
     }
     case "endpoint": {
-      const endpoint = parseEndpointText(value);
+      const endpoint = parseEndpointText(textOf(value));
       return endpoint === undefined ? invalid(name) : { op: "endpoint", ...endpoint };
     }
     case "persistent_keepalive_interval": {
-      const seconds = parseDecimal(value, U16_MAX);
+      const seconds = parseDecimal(textOf(value), U16_MAX);
       return seconds < 0 ? invalid(name) : { op: "persistent_keepalive_interval", seconds };
     }
     case "allowed_ip": {
-      const add = !value.startsWith("-");
-      const prefix = parsePrefix(add ? value : value.slice(1));
+      const text = textOf(value);
+      const add = !text.startsWith("-");
+      const prefix = parsePrefix(add ? text : text.slice(1));
       return prefix === undefined ? invalid(name) : { op: "allowed_ip", add, ...prefix };
     }
     case "protocol_version":
-      return value === "1" ? { op: "protocol_version" } : invalid(name);
+      return textOf(value) === "1" ? { op: "protocol_version" } : invalid(name);
     default:
       return { errno: EINVAL, message: `unknown peer key: ${printableName(name)}` };
   }

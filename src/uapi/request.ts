@@ -139,15 +139,15 @@ export class RequestReader {
     // The Scanner of a set drops one CR; the operation is compared as it is.
     const length =
       isReturn && this.#state !== "operation" ? this.#pendingLength - 1 : this.#pendingLength;
-    const line = this.#decoder.decode(this.#pending.subarray(0, length));
-    this.#wipe();
+    const line = this.#pending.subarray(0, length);
     if (this.#state === "set") this.#takeSetLine(line);
-    else this.#takeOperation(line);
+    else this.#takeOperation(this.#decoder.decode(line));
+    this.#wipe();
   }
 
-  #takeSetLine(line: string): void {
+  #takeSetLine(line: Uint8Array): void {
     this.#setBytes += 1;
-    if (line === "") this.#endSet("operation");
+    if (line.length === 0) this.#endSet("operation");
     else if (!this.#parser.push(line)) this.#endSet("skip");
   }
 

@@ -28,6 +28,12 @@ export interface PeerSnapshot {
   readonly allowedIps: readonly AllowedIpSnapshot[];
 }
 
+/** Wipes the keys in it. */
+export function wipeSnapshot({ privateKey, peers }: DeviceSnapshot): void {
+  privateKey?.fill(0);
+  for (const { presharedKey } of peers) presharedKey.fill(0);
+}
+
 /** Address of a peer, as in route/address.ts. */
 export interface EndpointSnapshot {
   readonly family: 2 | 10;

@@ -117,23 +117,29 @@ it("what get prints of a peer, set takes", () => {
   const key = fc.uint8Array({ minLength: 32, maxLength: 32 });
   fc.assert(
     fc.property(key, key, address, fc.nat(65_535), fc.nat(65_535), (a, b, one, port, seconds) => {
-      const reply = formatGet({
-        listenPort: 0,
-        fwmark: 0,
-        peers: [
-          {
-            publicKey: a,
-            presharedKey: b,
-            endpoint: { ...one, port },
-            lastHandshake: { sec: 0, nsec: 0 },
-            txBytes: 0,
-            rxBytes: 0,
-            persistentKeepalive: seconds,
-            allowedIps: [{ ...one, cidr: 8 }],
-          },
-        ],
-      });
-      const lines = reply.split("\n").filter((line) => !/^(last_|tx_|rx_)/.test(line));
+      const reply = formatGet(
+        {
+          listenPort: 0,
+          fwmark: 0,
+          peers: [
+            {
+              publicKey: a,
+              presharedKey: b,
+              endpoint: { ...one, port },
+              lastHandshake: { sec: 0, nsec: 0 },
+              txBytes: 0,
+              rxBytes: 0,
+              persistentKeepalive: seconds,
+              allowedIps: [{ ...one, cidr: 8 }],
+            },
+          ],
+        },
+        "",
+      );
+      const lines = new TextDecoder()
+        .decode(reply)
+        .split("\n")
+        .filter((line) => !/^(last_|tx_|rx_)/.test(line));
       expect(parseSet(lines)).toEqual({
         operations: [
           { op: "peer", publicKey: a },

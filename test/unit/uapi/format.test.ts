@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { parseAddress, parsePrefix } from "../../../src/route/address.ts";
 import { formatErrno, formatGet } from "../../../src/uapi/format.ts";
-import type { PeerSnapshot } from "../../../src/uapi/snapshot.ts";
+import type { DeviceSnapshot, PeerSnapshot } from "../../../src/uapi/snapshot.ts";
 
 const key = (byte: number): Uint8Array => new Uint8Array(32).fill(byte);
 const PEER: PeerSnapshot = {
@@ -14,31 +14,37 @@ const PEER: PeerSnapshot = {
   allowedIps: [],
 };
 
+const text = (device: DeviceSnapshot, end = ""): string =>
+  new TextDecoder().decode(formatGet(device, end));
+
 it("says nothing about a bare device", () => {
-  expect(formatGet({ listenPort: 0, fwmark: 0, peers: [] })).toBe("");
-  expect(formatGet({ privateKey: key(0), listenPort: 0, fwmark: 0, peers: [] })).toBe("");
+  expect(text({ listenPort: 0, fwmark: 0, peers: [] })).toBe("");
+  expect(text({ privateKey: key(0), listenPort: 0, fwmark: 0, peers: [] })).toBe("");
 });
 
 it("lists the fields in wireguard-go's order", () => {
-  const text = formatGet({
-    privateKey: key(0x0f),
-    listenPort: 51820,
-    fwmark: 4294967295,
-    peers: [
-      {
-        ...PEER,
-        presharedKey: key(0x12),
-        endpoint: { ...parseAddress("fe80::1")!, port: 7, scope: "eth0" },
-        lastHandshake: { sec: 1_700_000_000, nsec: 999_999_999 },
-        txBytes: 2 ** 53 - 1,
-        rxBytes: 12,
-        persistentKeepalive: 25,
-        allowedIps: [parsePrefix("10.0.0.0/8")!, parsePrefix("::/0")!],
-      },
-      { ...PEER, endpoint: { ...parseAddress("192.0.2.1")!, port: 65535 } },
-    ],
-  });
-  expect(text.split("\n")).toEqual([
+  const reply = text(
+    {
+      privateKey: key(0x0f),
+      listenPort: 51820,
+      fwmark: 4294967295,
+      peers: [
+        {
+          ...PEER,
+          presharedKey: key(0x12),
+          endpoint: { ...parseAddress("fe80::1")!, port: 7, scope: "eth0" },
+          lastHandshake: { sec: 1_700_000_000, nsec: 999_999_999 },
+          txBytes: 2 ** 53 - 1,
+          rxBytes: 12,
+          persistentKeepalive: 25,
+          allowedIps: [parsePrefix("10.0.0.0/8")!, parsePrefix("::/0")!],
+        },
+        { ...PEER, endpoint: { ...parseAddress("192.0.2.1")!, port: 65535 } },
+      ],
+    },
+    formatErrno(0),
+  );
+  expect(reply.split("\n")).toEqual([
     `private_key=${"0f".repeat(32)}`,
     "listen_port=51820",
     "fwmark=4294967295",
@@ -62,6 +68,8 @@ it("lists the fields in wireguard-go's order", () => {
     "tx_bytes=0",
     "rx_bytes=0",
     "persistent_keepalive_interval=0",
+    "errno=0",
+    "",
     "",
   ]);
 });
