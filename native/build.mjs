@@ -5,6 +5,7 @@
  *   node native/build.mjs               native/build/wirehaul.node
  *   node native/build.mjs --debug       native/build/debug/wirehaul.node, with address and undefined-behaviour sanitizers
  *   node native/build.mjs --prebuilds   native/prebuilds/linux-<arch>-<libc>/wirehaul.node for every toolchain there is
+ *   ... --output FOLDER                 there instead; not with --prebuilds
  *   ... --force                         builds even when nothing changed
  */
 import { spawnSync } from "node:child_process";
@@ -161,7 +162,11 @@ function prebuilds(headers, force) {
 
 function main() {
   const known = new Set(["--debug", "--prebuilds", "--force"]);
-  const given = new Set(process.argv.slice(2));
+  const args = process.argv.slice(2);
+  const outputAt = args.indexOf("--output");
+  const [, folder] = outputAt < 0 ? [] : args.splice(outputAt, 2);
+  if (outputAt >= 0 && folder === undefined) throw new BuildError("--output needs a folder");
+  const given = new Set(args);
   for (const argument of given) {
     if (!known.has(argument)) throw new BuildError(`unknown argument ${argument}`);
   }
@@ -169,11 +174,12 @@ function main() {
   const headers = findHeaders();
   const force = given.has("--force");
   if (given.has("--prebuilds")) {
+    if (folder !== undefined) throw new BuildError("--prebuilds have places of their own");
     prebuilds(headers, force);
     return;
   }
   const debug = given.has("--debug");
-  const output = join(here, "build", debug ? "debug" : "", "wirehaul.node");
+  const output = join(folder ?? join(here, "build", debug ? "debug" : ""), "wirehaul.node");
   const compiler = findCompiler();
   // Node is not built with a sanitizer: its library must be one that can be preloaded (see scripts/sanitize.mjs).
   const shared = debug && /clang/.test(compiler[0]) ? ["-shared-libasan"] : [];
