@@ -1,48 +1,34 @@
 /**
- * `npm run vectors`: every vector of `vectors/` on every backend in `dist/` (so: after `npm run build`), as a table of cases
- * passed. A dash: the backend doesn't show that set; "not built": there is no addon. Fails if any case does.
+ * `npm run vectors`: every vector of `vectors/` on every backend in `dist/` and through the whole lane (so: after `npm run build`), as a
+ * table: set, cases, and how many passed on each. A dash: the backend doesn't show that set; "not built": there is no addon.
+ *
+ * Sets of `../shared/vectors` run too, if that folder exists; `-- --shared FOLDER` names another. Fails if any case does, or if no
+ * backend shows it.
  */
 import { existsSync } from "node:fs";
-import { loadSets } from "../vectors/run.mjs";
+import { parseArgs } from "node:util";
+import { loadSets, loadSharedSets, makeBackends, SHARED } from "../vectors/run.mjs";
 
+const { values } = parseArgs({ options: { shared: { type: "string" } } });
 if (!existsSync(new URL("../dist/src/crypto/suite.js", import.meta.url))) {
   console.error("vectors: dist/ is not built; run `npm run build`");
   process.exit(1);
 }
-
-const load = (path) => import(new URL(`../dist/src/${path}.js`, import.meta.url).href);
-const { Slab } = await load("bytes/slab");
-const kdf = await load("crypto/kdf");
-const { nobleSuite } = await load("crypto/noble");
-const { nobleCipher } = await load("crypto/noble-cipher");
-const { opensslSuite } = await load("crypto/openssl");
-
-const slab = new Slab();
-const backends = [
-  ["noble suite", { suite: nobleSuite, kdf }],
-  ["openssl suite", { suite: opensslSuite, kdf }],
-  ["noble cipher", { cipher: nobleCipher, slab }],
-  ["native cipher", await nativeBackend()],
-];
-
-async function nativeBackend() {
-  const { loadNative } = await load("io/load-native");
-  const { NativeCipher } = await load("io/native-cipher");
-  try {
-    const native = loadNative();
-    return { cipher: new NativeCipher(native, slab, native.slabAttach(slab.buffer)), slab };
-  } catch (error) {
-    console.error(`vectors: ${error.message}`);
-    return undefined;
-  }
+if (values.shared !== undefined && !existsSync(values.shared)) {
+  console.error(`vectors: there is no folder ${values.shared}`);
+  process.exit(1);
 }
 
+const backends = await makeBackends(
+  (path) => import(new URL(`../dist/src/${path}.js`, import.meta.url).href),
+  (error) => console.error(`vectors: ${error.message}`),
+);
 const failures = [];
 
-/** What stands in the table for one set and one backend. */
-function cell(set, name, backend) {
+/** What stands in the table for one set and one backend; adds the cases that it showed to `shown`. */
+function cell(set, { name, backend }, shown) {
   if (backend === undefined) return "not built";
-  let shown = 0;
+  let tried = 0;
   let passed = 0;
   for (const vector of set.cases) {
     try {
@@ -51,15 +37,28 @@ function cell(set, name, backend) {
     } catch (error) {
       failures.push(`${set.name}, ${vector.name}, ${name}: ${error.message}`);
     }
-    shown++;
+    shown.add(vector);
+    tried++;
   }
-  return shown === 0 ? "-" : `${passed} of ${shown}`;
+  if (tried === 0) return "-";
+  return passed === tried ? String(passed) : `${passed} of ${tried}`;
 }
 
-const rows = [["set", "cases", ...backends.map(([name]) => name)]];
-for (const set of loadSets()) {
-  const cells = backends.map(([name, backend]) => cell(set, name, backend));
+let sets;
+try {
+  sets = [...loadSets(), ...loadSharedSets(values.shared ?? SHARED)];
+} catch (error) {
+  console.error(`vectors: ${error.message}`);
+  process.exit(1);
+}
+const rows = [["set", "cases", ...backends.map(({ name }) => name)]];
+for (const set of sets) {
+  const shown = new Set();
+  const cells = backends.map((backend) => cell(set, backend, shown));
   rows.push([set.name, String(set.cases.length), ...cells]);
+  for (const vector of set.cases) {
+    if (!shown.has(vector)) failures.push(`${set.name}, ${vector.name}: no backend shows it`);
+  }
 }
 const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
 for (const row of rows) {
