@@ -100,7 +100,8 @@ export class LaneDriver {
 
   /** What a `get=1` request answers. */
   get() {
-    return this.#code.formatGet(this.#code.snapshot(this.iface, () => undefined));
+    const snapshot = this.#code.snapshot(this.iface, () => undefined);
+    return new TextDecoder().decode(this.#code.formatGet(snapshot, ""));
   }
 
   /** The link comes up. */
