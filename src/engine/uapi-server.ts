@@ -10,6 +10,7 @@ import { EIO } from "../uapi/errors.ts";
 import { formatErrno, formatGet } from "../uapi/format.ts";
 import { type Request, RequestReader } from "../uapi/request.ts";
 import { wipeSnapshot } from "../uapi/snapshot.ts";
+import { acceptConnections } from "./accept.ts";
 import type { Device } from "./device.ts";
 
 /** Where `wg` looks (wireguard-tools ipc-uapi-unix.h). */
@@ -118,8 +119,7 @@ export class UapiServer {
     this.#device = device;
     this.#path = socketPath(device.name);
     this.#log = log;
-    server.maxConnections = CONNECTIONS_MAX;
-    server.on("connection", (socket) => this.#serve(socket));
+    acceptConnections(server, (socket) => this.#serve(socket));
     const { removed, stop } = watchRemoval(this.#path);
     this.removed = removed;
     this.#stopWatching = stop;
@@ -134,18 +134,15 @@ export class UapiServer {
     if (exists(this.#path) && !(await isAlive(this.#path))) unlinkSync(this.#path);
   }
 
-  #serve(socket: Socket): void {
+  #serve(socket: Socket): (bytes: Uint8Array) => void {
+    if (this.#sockets.size >= CONNECTIONS_MAX) {
+      socket.destroy();
+      return () => undefined;
+    }
     this.#sockets.add(socket);
     const reader = new RequestReader();
     // One request after the other: answers come in the order of the questions.
     let chain = Promise.resolve();
-    socket.on("data", (chunk: Buffer) => {
-      for (const request of reader.push(chunk)) {
-        chain = chain.then(() => this.#answer(socket, request));
-      }
-      // It may have held keys, and is nobody's but ours.
-      chunk.fill(0);
-    });
     socket.on("end", () => {
       for (const request of reader.end()) chain = chain.then(() => this.#answer(socket, request));
       chain = chain.then(() => {
@@ -154,6 +151,11 @@ export class UapiServer {
     });
     socket.on("error", () => socket.destroy());
     socket.on("close", () => this.#sockets.delete(socket));
+    return (bytes) => {
+      for (const request of reader.push(bytes)) {
+        chain = chain.then(() => this.#answer(socket, request));
+      }
+    };
   }
 
   async #answer(socket: Socket, request: Request): Promise<void> {

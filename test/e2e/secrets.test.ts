@@ -3,7 +3,7 @@
  * The scanner is shown to find what is there: every phase names exactly the secrets that it must find, and no others. What
  * remains nevertheless is in SECURITY.md.
  */
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
@@ -49,9 +49,15 @@ function ephemeralOf(lab: Lab, end: PairEnd, publicKey: Buffer): Buffer {
 /** Makes A shake hands with B and computes what both know. */
 async function shakeHands(lab: Lab, { a, b, presharedKey }: Pair): Promise<SessionSecrets> {
   const capture = await Capture.start(lab, a.namespace, a.cable);
-  await pingUntil(a.namespace, b.inner4);
-  const seen = (await capture.stop()).map(({ payload }: Datagram) => payload);
-  const response = seen.find((payload) => payload[0] === TYPE_RESPONSE)!;
+  // Down and up: whatever session there was is gone, and the next one is seen from its beginning.
+  await a.namespace.ip([`link set dev ${a.node.name} down`, `link set dev ${a.node.name} up`]);
+  await pingUntil(a.namespace, b.inner4, 40_000);
+  const payloads = (): Buffer[] => capture.datagrams().map(({ payload }: Datagram) => payload);
+  const isResponse = (payload: Buffer): boolean => payload[0] === TYPE_RESPONSE;
+  await until("the response was captured", () => payloads().some(isResponse));
+  await capture.stop();
+  const seen = payloads();
+  const response = seen.findLast(isResponse)!;
   const answered = response.readUInt32LE(responseLayout.receiver);
   const initiation = seen.find(
     (payload) =>
@@ -129,7 +135,14 @@ for (const lanes of [1, 2]) {
       const everything = (end: PairEnd): Secrets => new Map([...ownOf(end), ...shared]);
 
       for (const end of [a, b]) {
-        // Asked for keys in every way that there is.
+        // Keys come in several times, in pieces of different sizes, and are asked for in every way that there is.
+        const other = end === a ? b : a;
+        const psk = join(lab.folder, "psk");
+        writeFileSync(psk, `${pair.presharedKey}\n`, { mode: 0o600 });
+        for (let round = 0; round < 3; round++) {
+          await end.node.set(["peer", other.node.keys.publicKey, "preshared-key", psk]);
+          await end.node.set(["private-key", end.node.secret(end.node.keys.privateKey)]);
+        }
         for (const what of [
           ["show", end.node.name, "dump"],
           ["showconf", end.node.name],

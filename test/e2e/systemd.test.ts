@@ -2,7 +2,7 @@
  * The systemd unit that ships, where no systemd runs: systemd-analyze finds no fault and rates it, what it grants is what the
  * program is tested with, and the program works with every system call refused that the unit's filter refuses.
  */
-import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, type TestContext, test } from "vitest";
 import { attempt, run } from "../../src/cli/demo/command.ts";
@@ -50,7 +50,7 @@ labTest("systemd-analyze verify finds no fault, but one that is put in", async (
   const text = readFileSync(path, "utf8");
   writeFileSync(path, text.replace("RestrictAddressFamilies=AF_UNIX", "RestrictAddressFamilies=X"));
   const bad = await attempt(["systemd-analyze", "verify", path]);
-  expect(bad.stderr).toContain("RestrictAddressFamilies");
+  expect(bad.stderr).toContain("address family");
 });
 
 labTest(`systemd-analyze security rates it at most ${EXPOSURE_MAX}`, async (lab, context) => {
@@ -115,8 +115,6 @@ for (const lanes of [1, 2]) {
     expect(allowed).not.toContain("setuid");
     // strace does not know all names that systemd knows, of other machines: "?" lets it pass over them.
     const others = `!${allowed.map((name) => `?${name}`).join()}`;
-    const journal = join(lab.folder, "calls");
-    copyFileSync("/dev/null", journal);
     const runner = ["strace", "-f", "-qq", "--seccomp-bpf", `--trace=${others}`];
     const program = side.nobody.start(
       side.namespace,
@@ -127,7 +125,10 @@ for (const lanes of [1, 2]) {
     );
     await isReady(side, program);
     await expectTunnel(lab, side);
-    const { code, stderr } = await program.stop();
+    // strace ends as the program does.
+    const children = readFileSync(`/proc/${program.pid}/task/${program.pid}/children`, "latin1");
+    process.kill(Number(children), "SIGTERM");
+    const { code, stderr } = await program.ended;
     expect(stderr).not.toContain("ERROR:");
     expect(code).toBe(0);
     await expectGone(side);

@@ -4,7 +4,7 @@
  */
 import { readFileSync, statSync } from "node:fs";
 import { describe, expect } from "vitest";
-import { attempt, until } from "../../src/cli/demo/command.ts";
+import { attempt, run, until } from "../../src/cli/demo/command.ts";
 import { labTest } from "./harness/lab-test.ts";
 import { type Capability, type Machine, USER_ID } from "./harness/unprivileged.ts";
 import { expectGone, expectTunnel, isReady, makeSide } from "./harness/unprivileged-side.ts";
@@ -15,7 +15,7 @@ const NET_ADMIN_ONLY = (1n << 12n).toString(16).padStart(16, "0");
 /** What the kernel says that a process is and may do. */
 function credentialsOf(pid: number): Readonly<Record<string, string>> {
   const status = readFileSync(`/proc/${pid}/status`, "latin1");
-  const fields = status.matchAll(/^(Uid|Gid|Groups|Cap\w+|NoNewPrivs):\s*(.*?)\s*$/gm);
+  const fields = status.matchAll(/^(Uid|Gid|Groups|Cap\w+|NoNewPrivs):[ \t]*(.*?)[ \t]*$/gm);
   return Object.fromEntries([...fields].map(([, name = "", value = ""]) => [name, value]));
 }
 
@@ -53,16 +53,14 @@ describe("CAP_NET_ADMIN alone", () => {
     const side = await makeSide(lab);
     const started = await side.nobody.attempt(side.namespace, ["net_admin"], [side.name]);
     expect(started).toMatchObject({ code: 0, stderr: "" });
-    const pids = (await side.namespace.exec(["ip", "netns", "pids", side.namespace.name]))
-      .trim()
-      .split("\n")
-      .map(Number)
-      .filter((pid) => credentialsOf(pid)["Uid"]?.startsWith(`${USER_ID}`));
-    expect(pids).toHaveLength(1);
-    lab.adopt(pids[0]!);
-    expect(credentialsOf(pids[0]!)["CapEff"]).toBe(NET_ADMIN_ONLY);
+    const pids = await run(["ip", "netns", "pids", side.namespace.name]);
+    expect(pids).toMatch(/^\d+\n$/);
+    const pid = Number(pids);
+    lab.adopt(pid);
+    expect(credentialsOf(pid)).toMatchObject({ CapEff: NET_ADMIN_ONLY, CapBnd: NET_ADMIN_ONLY });
+    expect(credentialsOf(pid)["Uid"]).toMatch(`${USER_ID}\t`);
     await expectTunnel(lab, side);
-    process.kill(pids[0]!, "SIGTERM");
+    process.kill(pid, "SIGTERM");
     await expectGone(side);
   });
 });
@@ -75,7 +73,7 @@ describe("what is lacking is told in one line", () => {
       "a device that is root's",
       { deviceMode: "600" },
       ["net_admin"],
-      /no right to open \/dev\/net\/tun \(EACCES\): .* chmod 0666 \/dev\/net\/tun/,
+      /no right to open \/dev\/net\/tun \(EACCES\): .*"chmod 0666 \/dev\/net\/tun/,
     ],
     [
       "a folder that is root's",

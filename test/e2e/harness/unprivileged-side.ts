@@ -67,7 +67,7 @@ export async function expectTunnel(lab: Lab, side: Side): Promise<void> {
     [namespace, far, "10.77.0.2"],
     [far, namespace, "10.77.0.1"],
   ] as const) {
-    expect((await iperf(from, to, address, { bytes: 5_000_000 })).bytes).toBeGreaterThan(4_000_000);
+    expect((await iperf(from, to, address, { bytes: 5_000_000 })).bytes).toBeGreaterThan(1_000_000);
   }
   expect(await wg(["show", name, "fwmark"])).toBe("0x7\n");
   expect(await wg(["show", name, "private-key"])).toBe(`${keys.privateKey}\n`);
