@@ -11,6 +11,8 @@ import type { Native, SlabHandle } from "./native.ts";
 const AF_INET = 2;
 const AF_INET6 = 10;
 const EIO = 5;
+const EINVAL = 22;
+const EMSGSIZE = 90;
 const EADDRINUSE = 98;
 const EAFNOSUPPORT = 97;
 /** G bind_std.go: tries at finding a port that is free for both families. */
@@ -135,21 +137,12 @@ export class UdpSockets implements UdpPort {
   send(outbox: Outbox): number {
     const failed = this.#sendGroups(0, outbox.groupCount);
     if (failed === 0 || !this.segments) return failed;
-    // EIO: the way out cannot checksum segments (G conn/errors_linux.go). Off for these sockets, and once more without.
-    let refused = 0;
-    for (let group = 0; group < outbox.groupCount; group++) {
-      if (this.#slab.groupStatus[group] === -EIO) refused++;
-    }
-    if (refused === 0) return failed;
-    this.segments = false;
-    for (let group = 0; group < outbox.groupCount; group++) {
-      if (this.#slab.groupStatus[group] === -EIO) this.#sendGroups(group, 1);
-    }
+    for (let group = 0; group < outbox.groupCount; group++) this.#sendAfterRefusal(group);
     return failed;
   }
 
   resend(group: number): void {
-    this.#sendGroups(group, 1);
+    if (this.#sendGroups(group, 1) > 0 && this.segments) this.#sendAfterRefusal(group);
   }
 
   close(): void {
@@ -192,6 +185,18 @@ export class UdpSockets implements UdpPort {
 
   #openFamily(family: number, port: number, mark: number, isShared: boolean): number {
     return this.#native.udpOpen(family, port, mark, this.#namespaceFd, isShared);
+  }
+
+  /**
+   * A group that the kernel would not cut goes datagram by datagram. EIO: the way out cannot checksum segments (G
+   * conn/errors_linux.go), so never again on these sockets. EMSGSIZE, EINVAL before Linux 6.14: segments must fit the route's MTU
+   * (net/ipv4/udp.c udp_send_skb), single datagrams need not, they are fragmented.
+   */
+  #sendAfterRefusal(group: number): void {
+    const status = this.#slab.groupStatus[group]!;
+    if (status === -EIO) this.segments = false;
+    else if (status !== -EMSGSIZE && status !== -EINVAL) return;
+    this.#native.udpSend(this.#handle, this.#fd4, this.#fd6, group, 1, false);
   }
 
   #sendGroups(first: number, count: number): number {
