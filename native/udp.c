@@ -27,6 +27,8 @@ static int configure(int fd, int family, int port, uint32_t mark, bool reuse) {
   if (v6 && set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) < 0) return -errno;
   if (set(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_RECVPKTINFO : IP_PKTINFO, 1) < 0) return -errno;
   if (set(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_RECVTCLASS : IP_RECVTOS, 1) < 0) return -errno;
+  /* K socket.c send4, df 0: a router whose next link is narrower cuts; with IPv6 none may. */
+  if (!v6) set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
   if (mark != 0 && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark) < 0) return -errno;
   if (reuse && set(fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0) return -errno;
   struct sockaddr_in6 any6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
