@@ -31,6 +31,7 @@ export const DROP_REASONS = [
   ["interfaceDown", "packet while the interface was down"],
   ["sendFailed", "datagram that the kernel refused to send"],
   ["tunRefused", "packet that the kernel refused to take from us"],
+  ["routingLoop", "message of ours to a peer that a route leads back into the tunnel to that peer"],
 ] as const;
 
 export type DropName = (typeof DROP_REASONS)[number][0];

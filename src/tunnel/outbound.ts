@@ -16,6 +16,7 @@ import { Drop } from "./drop.ts";
 import { hasEndpoint } from "./endpoint.ts";
 import { initiate } from "./initiating.ts";
 import type { Peer } from "./peer.ts";
+import { isOwnMessage } from "./routing-loop.ts";
 import { handOverRuns, noteSent } from "./siblings.ts";
 import type { Moment, TunnelState } from "./state.ts";
 
@@ -42,9 +43,13 @@ export function sendInner(state: TunnelState, count: number, moment: Moment): vo
     const run = slab.innerRun[index]!;
     let end = index + 1;
     while (end < count && slab.innerRun[end] === run) end++;
-    const peer = peerFor(state, slab.innerOffset[index]!, slab.innerLength[index]!);
+    const offset = slab.innerOffset[index]!;
+    const length = slab.innerLength[index]!;
+    const peer = peerFor(state, offset, length);
     if (peer === undefined) {
       dropUnroutable(state, index, end, moment);
+    } else if (isOwnMessage(state, peer, offset, length)) {
+      state.drop(Drop.routingLoop, end - index);
     } else {
       state.runFirst[runs] = index;
       state.runEnd[runs] = end;
