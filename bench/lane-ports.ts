@@ -109,6 +109,7 @@ export class MemoryUdp implements UdpPort {
   readonly dropped = 0;
   readonly tagV4 = 3;
   readonly tagV6 = 4;
+  readonly routesTag = 5;
   readonly segments = true;
   isOpen = false;
   port = 0;
@@ -133,6 +134,12 @@ export class MemoryUdp implements UdpPort {
     this.isOpen = true;
     this.port = port;
     return 0;
+  }
+
+  drainRoutes(): void {}
+
+  isBoundRightly(): boolean {
+    return true;
   }
 
   shed(): number {

@@ -133,6 +133,9 @@ int tun_gather(struct slab *slab, int32_t i, struct vnet *header);
   F(udpSteer)                                                                                                      \
   F(udpDropped)                                                                                                    \
   F(udpShed)                                                                                                       \
+  F(routesOpen)                                                                                                    \
+  F(routesDrain)                                                                                                   \
+  F(routeInterface)                                                                                                \
   F(udpReceive)                                                                                                    \
   F(udpSend)                                                                                                       \
   F(eventOpen)                                                                                                     \

@@ -113,6 +113,20 @@ export interface Native {
   /** SIOCSIFMTU through the netlink socket `linkFd` on the TUN's interface. */
   linkSetMtu(linkFd: number, tunFd: number, mtu: number): number;
 
+  // --- routes --------------------------------------------------------------------------------------------------
+  /**
+   * Opens a NETLINK_ROUTE socket in the namespace of `namespaceFd` (-1: the caller's), non-blocking; `isWatching`: subscribed to
+   * changes of routes and rules, else for {@link routeInterface}. Returns fd or -errno.
+   */
+  routesOpen(namespaceFd: number, isWatching: boolean): number;
+  /** Reads and forgets what a watching socket has been told. 0 or -errno. */
+  routesDrain(fd: number): number;
+  /**
+   * Index of the interface by which a packet with this mark would leave that goes from and to the addresses of an endpoint record
+   * (48 bytes; no source: any), or -errno: there is no route, or the source is no address of ours.
+   */
+  routeInterface(fd: number, endpoint: Uint8Array, mark: number): number;
+
   // --- UDP -----------------------------------------------------------------------------------------------------
   /**
    * Opens a UDP socket of `family` (2 or 10; IPv6 is V6ONLY), bound to the wildcard address and `port` (0: any), in

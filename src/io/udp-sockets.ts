@@ -2,6 +2,7 @@
  * `UdpPort` over two sockets, IPv4 and IPv6, on one port: batched receive with GRO, batched send with segmentation, and
  * its fall-backs. Where the machine has no IPv6 (or no IPv4), the other serves alone.
  */
+import { loadLe32 } from "../bytes/integer.ts";
 import { endpointLayout, FAMILY_V4, type Slab } from "../bytes/slab.ts";
 import { NO_SOCKETS, type SocketPair, type UdpPort } from "../lane/ports.ts";
 import type { Outbox } from "../tunnel/outbox.ts";
@@ -21,6 +22,7 @@ const PORT_TRIES_MAX = 100;
 export class UdpSockets implements UdpPort {
   readonly tagV4: number;
   readonly tagV6: number;
+  readonly routesTag: number;
   /** False once the kernel or the NIC has refused a segmented send on these sockets. */
   segments = false;
   port = 0;
@@ -34,6 +36,10 @@ export class UdpSockets implements UdpPort {
   #spare: readonly SocketPair[] = [];
   #fd4 = -1;
   #fd6 = -1;
+  #mark = 0;
+  /** Netlink sockets: told of changes, and asked. -1: there is none, and routes are not followed. */
+  #watchFd = -1;
+  #routeFd = -1;
 
   /**
    * `namespaceFd`: where sockets are opened, -1: the caller's namespace. `lanes` above 1: a group of them shares the port, and the
@@ -55,6 +61,7 @@ export class UdpSockets implements UdpPort {
     this.#lanes = lanes;
     this.tagV4 = waiter.freshTag();
     this.tagV6 = waiter.freshTag();
+    this.routesTag = waiter.freshTag();
   }
 
   get isOpen(): boolean {
@@ -65,6 +72,7 @@ export class UdpSockets implements UdpPort {
     // Alone first, also where a group is to be: a group would share the port with whoever else asks for that.
     const alone = this.#openPair(port, mark, false);
     if (typeof alone === "number") return alone;
+    this.#mark = mark;
     if (this.#lanes === 1) {
       this.adopt(alone);
       return 0;
@@ -101,6 +109,7 @@ export class UdpSockets implements UdpPort {
     if (fd6 >= 0) this.#waiter.add(fd6, this.tagV6);
     const fd = fd4 >= 0 ? fd4 : fd6;
     if (fd < 0) return;
+    this.#watchRoutes();
     this.port = this.#native.udpPort(fd);
     this.segments = this.#native.udpSegments(fd) === 1;
   }
@@ -113,11 +122,24 @@ export class UdpSockets implements UdpPort {
     return count;
   }
 
+  drainRoutes(): void {
+    this.#native.routesDrain(this.#watchFd);
+  }
+
+  isBoundRightly(endpoint: Uint8Array): boolean {
+    const bound = loadLe32(endpoint, endpointLayout.sourceInterface);
+    // A scope names the way out itself.
+    if (bound === 0 || loadLe32(endpoint, endpointLayout.scope) !== 0) return true;
+    const index = this.#native.routeInterface(this.#routeFd, endpoint, this.#mark);
+    return index < 0 || index === bound;
+  }
+
   setMark(mark: number): number {
     for (const fd of [this.#fd4, this.#fd6]) {
       const status = fd < 0 ? 0 : this.#native.udpMark(fd, mark);
       if (status < 0) return status;
     }
+    this.#mark = mark;
     return 0;
   }
 
@@ -146,7 +168,10 @@ export class UdpSockets implements UdpPort {
   }
 
   close(): void {
-    for (const fd of [this.#fd4, this.#fd6]) if (fd >= 0) this.#waiter.remove(fd);
+    for (const fd of [this.#fd4, this.#fd6, this.#watchFd]) if (fd >= 0) this.#waiter.remove(fd);
+    for (const fd of [this.#watchFd, this.#routeFd]) if (fd >= 0) this.#native.fdClose(fd);
+    this.#watchFd = -1;
+    this.#routeFd = -1;
     this.#closePair({ fd4: this.#fd4, fd6: this.#fd6 });
     for (const pair of this.handOut()) this.#closePair(pair);
     this.#fd4 = -1;
@@ -168,6 +193,13 @@ export class UdpSockets implements UdpPort {
       if (port === 0 && fd6 === -EADDRINUSE && attempt < PORT_TRIES_MAX) continue;
       return fd6;
     }
+  }
+
+  /** Without them the sockets serve as well, and stay where they are bound. */
+  #watchRoutes(): void {
+    this.#watchFd = this.#native.routesOpen(this.#namespaceFd, true);
+    this.#routeFd = this.#native.routesOpen(this.#namespaceFd, false);
+    if (this.#watchFd >= 0) this.#waiter.add(this.#watchFd, this.routesTag);
   }
 
   #closePair({ fd4, fd6 }: SocketPair): void {

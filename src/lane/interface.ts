@@ -17,6 +17,7 @@ import {
   type TunPort,
   type UdpPort,
 } from "./ports.ts";
+import { RouteFollower } from "./route-follower.ts";
 import { LaneStats } from "./stats.ts";
 
 /** Ours: handshake messages worked off in a turn that brought few datagrams. See {@link Interface.handleTime}. */
@@ -50,6 +51,7 @@ export class Interface implements OutboxSink {
   readonly #tun: TunPort;
   readonly #udp: UdpPort;
   readonly #log: InterfaceLog;
+  readonly #routes: RouteFollower;
   /** Position and key in the lane's deadline heap. */
   heapSlot = -1;
   heapKey: number = Number.POSITIVE_INFINITY;
@@ -72,6 +74,7 @@ export class Interface implements OutboxSink {
     this.#tun = tun;
     this.#udp = udp;
     this.#log = log;
+    this.#routes = new RouteFollower(udp);
     this.tunnel = new Tunnel({ ...ports, sink: this });
   }
 
@@ -122,8 +125,10 @@ export class Interface implements OutboxSink {
 
   /** A descriptor of this interface is ready. */
   handleReady(tag: number, events: number, moment: Moment): void {
+    this.#routes.tellTime(moment.now);
     if (tag === this.#tun.linkTag) this.followLink(moment);
     else if (tag === this.#tun.readTag) this.#read(events, moment);
+    else if (tag === this.#udp.routesTag) this.#followRoutes();
     else this.#receive(tag === this.#udp.tagV6, moment);
   }
 
@@ -169,6 +174,7 @@ export class Interface implements OutboxSink {
       this.tunnel.state.drop(Drop.interfaceDown, outbox.datagramCount);
       return;
     }
+    this.#routes.follow(outbox);
     if (this.#udp.send(outbox) > 0) this.#settleFailures(outbox);
   }
 
@@ -203,14 +209,22 @@ export class Interface implements OutboxSink {
 
   setMark(mark: number): number {
     const status = this.#udp.isOpen ? this.#udp.setMark(mark) : 0;
-    if (status === 0) this.mark = mark;
-    return status;
+    if (status !== 0) return status;
+    this.mark = mark;
+    // It may choose another table.
+    this.#routes.noteChange();
+    return 0;
   }
 
   close(): void {
     this.tunnel.close();
     this.#udp.close();
     this.#tun.close();
+  }
+
+  #followRoutes(): void {
+    this.#udp.drainRoutes();
+    this.#routes.noteChange();
   }
 
   #openSockets(): void {

@@ -148,5 +148,6 @@ export class Lane {
 }
 
 function tagsOf(iface: Interface): readonly number[] {
-  return [iface.tun.readTag, iface.tun.linkTag, iface.udp.tagV4, iface.udp.tagV6];
+  const { tun, udp } = iface;
+  return [tun.readTag, tun.linkTag, udp.tagV4, udp.tagV6, udp.routesTag];
 }

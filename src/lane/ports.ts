@@ -38,9 +38,17 @@ export interface SocketPair {
 export const NO_SOCKETS: SocketPair = { fd4: -1, fd6: -1 };
 
 export interface UdpPort {
-  /** Tags of the IPv4 and IPv6 socket. */
+  /** Tags of the IPv4 and IPv6 socket, and of changes of the routes where they are. */
   readonly tagV4: number;
   readonly tagV6: number;
+  readonly routesTag: number;
+  /** Takes note that the routes have changed. */
+  drainRoutes(): void;
+  /**
+   * False if what is sent from the source address of this endpoint record (48 bytes) would now leave by another interface than the
+   * one that it is bound to. True if that can't be told.
+   */
+  isBoundRightly(endpoint: Uint8Array): boolean;
   /**
    * The sockets that the last {@link open} bound for the followers, lanes 1 to N - 1, a pair each; theirs from now on. Empty
    * with one lane.

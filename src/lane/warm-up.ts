@@ -63,7 +63,7 @@ function writeEndpoint(record: Uint8Array): void {
 }
 
 /**
- * Ports of classes that no other call of this function has given. `firstTag`: of four. `isOther`: with other functions for methods,
+ * Ports of classes that no other call of this function has given. `firstTag`: of five. `isOther`: with other functions for methods,
  * because V8 looks at those, too.
  */
 function pipe(slab: Slab, firstTag: number, isOther: boolean): Pipe {
@@ -104,6 +104,7 @@ function pipe(slab: Slab, firstTag: number, isOther: boolean): Pipe {
     readonly dropped = 0;
     readonly tagV4 = firstTag + 2;
     readonly tagV6 = firstTag + 3;
+    readonly routesTag = firstTag + 4;
     readonly segments = true;
     isOpen = true;
     port = 1;
@@ -113,6 +114,10 @@ function pipe(slab: Slab, firstTag: number, isOther: boolean): Pipe {
 
     open(): number {
       return 0;
+    }
+    drainRoutes(): void {}
+    isBoundRightly(): boolean {
+      return true;
     }
     shed(): number {
       return 0;
@@ -191,7 +196,7 @@ class Pair implements Waiter {
   readonly #lane: Lane;
 
   constructor(ports: Omit<TunnelPorts, "sink" | "log">) {
-    this.#pipes = [pipe(ports.slab, 1, false), pipe(ports.slab, 5, true)];
+    this.#pipes = [pipe(ports.slab, 1, false), pipe(ports.slab, 6, true)];
     this.#lane = new Lane(this, { drain: () => undefined, gone: () => undefined });
     const make = ({ tun, udp }: Pipe): Interface => new Interface(ports, tun, udp, undefined);
     this.#interfaces = [make(this.#pipes[0]), make(this.#pipes[1])];

@@ -43,6 +43,10 @@ export class Peer {
   /** -errno of the last failed send, or 0. */
   lastSendError = 0;
 
+  /** Which change of routes its source address was last compared with, and until when it is on every send. See route-follower.ts. */
+  routesSeen = 0;
+  settlingUntilMs: number = NEVER;
+
   /** Where this peer stands in the tunnel's deadline heap, and for when; maintained by the heap. */
   heapSlot = -1;
   heapKey: number = Number.POSITIVE_INFINITY;

@@ -80,6 +80,7 @@ export class FakeUdp implements UdpPort {
   readonly dropped = 0;
   readonly tagV4 = 3;
   readonly tagV6 = 4;
+  readonly routesTag = 5;
   readonly segments = true;
   isOpen = false;
   port = 0;
@@ -97,6 +98,12 @@ export class FakeUdp implements UdpPort {
     this.isOpen = true;
     this.port = port;
     return 0;
+  }
+
+  drainRoutes(): void {}
+
+  isBoundRightly(): boolean {
+    return true;
   }
 
   shed(_source: Uint8Array, _isOn: boolean): number {
