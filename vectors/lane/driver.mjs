@@ -9,6 +9,7 @@ const READ_TAG = 1;
 const LINK_TAG = 2;
 const V4_TAG = 3;
 const V6_TAG = 4;
+const ROUTES_TAG = 5;
 /** Messages of one receive. */
 const BATCH = 16;
 /** More than an eighth of the queue: the lane is under load. */
@@ -221,6 +222,9 @@ export class LaneDriver {
       dropped: 0,
       tagV4: V4_TAG,
       tagV6: V6_TAG,
+      routesTag: ROUTES_TAG,
+      drainRoutes: () => undefined,
+      isBoundRightly: () => true,
       segments: true,
       isOpen: false,
       port: 0,
