@@ -111,6 +111,7 @@ export class MemoryUdp implements UdpPort {
   readonly tagV6 = 4;
   readonly routesTag = 5;
   readonly segments = true;
+  namespaceFd = -1;
   isOpen = false;
   port = 0;
   sent = 0;

@@ -38,6 +38,16 @@ export class Device {
     return await this.#lanes.set(this.#key, operations, isComplete);
   }
 
+  /**
+   * Opens the UDP sockets anew on the same port in another network namespace (a descriptor, which stays the caller's and must stay
+   * open while the device lives; -1: this process's). Sessions and settings stay. Returns 0, or -errno (-EADDRINUSE: the port is
+   * taken there): then the sockets stay where they were. To where they are already it would find its own port taken.
+   */
+  async moveSockets(namespaceFd: number): Promise<number> {
+    if (this.#hasEnded) throw new Error(`the interface ${this.name} is closed`);
+    return await this.#lanes.moveSockets(this.#key, namespaceFd);
+  }
+
   /** The whole configuration, the private key too: for the UAPI socket. The caller wipes it (wipeSnapshot, src/uapi/snapshot.ts). */
   async snapshot(): Promise<DeviceSnapshot> {
     if (this.#hasEnded) throw new Error(`the interface ${this.name} is closed`);

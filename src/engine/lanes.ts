@@ -36,7 +36,7 @@ export type LanesOptions = Omit<LaneData, "eventFd" | "lane" | "lanes">;
 interface Served {
   /** One queue: lane 0 serves it alone. Else one for each lane. */
   readonly tunFds: readonly number[];
-  readonly namespaceFd: number;
+  namespaceFd: number;
   /** Requests are carried out one after the other, else lanes would see them in different orders. */
   last: Promise<unknown>;
 }
@@ -102,6 +102,20 @@ export class Lanes {
     } finally {
       wipe(operations);
     }
+  }
+
+  /** Opens the sockets anew in another namespace; 0, or -errno of the leader, then nothing is changed. */
+  async moveSockets(key: number, namespaceFd: number): Promise<number> {
+    return await this.#turn(key, async ([leader, ...followers]) => {
+      const request: LaneRequest = { kind: "moveSockets", namespaceFd };
+      const reply = await ask(leader, key, request);
+      if (reply.kind !== "done") throw new Error(`unexpected answer of the lane: ${reply.kind}`);
+      if (reply.status < 0) return reply.status;
+      await Promise.all(followers.map((thread) => thread.request(key, request)));
+      const served = this.#served.get(key);
+      if (served !== undefined) served.namespaceFd = namespaceFd;
+      return 0;
+    });
   }
 
   /** The caller wipes it. */

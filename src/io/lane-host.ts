@@ -174,6 +174,8 @@ export class LaneHost implements LaneControl {
         return { kind: "done", ...this.#set(iface, request) };
       case "restore":
         return { kind: "done", status: this.#restore(iface, request.snapshot) };
+      case "moveSockets":
+        return { kind: "done", status: iface.moveSockets(request.namespaceFd) };
       case "get":
         if (iface.tunnel.state.peerCount > LARGE_REQUEST) this.#tidyUp();
         return snapshotPart(iface, this.#scopeName);

@@ -30,7 +30,7 @@ export class UdpSockets implements UdpPort {
   readonly #handle: SlabHandle;
   readonly #slab: Slab;
   readonly #waiter: EpollWaiter;
-  readonly #namespaceFd: number;
+  namespaceFd: number;
   /** For how many lanes sockets are opened. */
   readonly #lanes: number;
   #spare: readonly SocketPair[] = [];
@@ -57,7 +57,7 @@ export class UdpSockets implements UdpPort {
     this.#slab = slab;
     this.#handle = handle;
     this.#waiter = waiter;
-    this.#namespaceFd = namespaceFd;
+    this.namespaceFd = namespaceFd;
     this.#lanes = lanes;
     this.tagV4 = waiter.freshTag();
     this.tagV6 = waiter.freshTag();
@@ -216,7 +216,7 @@ export class UdpSockets implements UdpPort {
   }
 
   #openFamily(family: number, port: number, mark: number, isShared: boolean): number {
-    return this.#native.udpOpen(family, port, mark, this.#namespaceFd, isShared);
+    return this.#native.udpOpen(family, port, mark, this.namespaceFd, isShared);
   }
 
   /**

@@ -207,6 +207,26 @@ export class Interface implements OutboxSink {
     return 0;
   }
 
+  /**
+   * Opens the sockets in another network namespace, on the same port; 0 or -errno: then those in use stay. Peers' remembered
+   * source addresses are those of the old namespace, so they are forgotten.
+   */
+  moveSockets(namespaceFd: number): number {
+    const before = this.#udp.namespaceFd;
+    this.#udp.namespaceFd = namespaceFd;
+    const { state } = this.tunnel;
+    for (const peer of state.allPeers()) clearSource(peer.endpoint, 0);
+    if (!this.#isLeader || !state.isUp) return 0;
+    const status = this.#udp.open(this.#udp.port || this.listenPort, this.mark);
+    if (status < 0) {
+      this.#udp.namespaceFd = before;
+      return status;
+    }
+    state.flood.reset();
+    this.#tellFollowers(true);
+    return 0;
+  }
+
   setMark(mark: number): number {
     const status = this.#udp.isOpen ? this.#udp.setMark(mark) : 0;
     if (status !== 0) return status;

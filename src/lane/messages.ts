@@ -48,6 +48,8 @@ export type LaneRequest =
     }
   | { readonly kind: "get" }
   | { readonly kind: "status" }
+  /** Opens the UDP sockets anew, on the same port, in another network namespace: sessions stay. */
+  | { readonly kind: "moveSockets"; readonly namespaceFd: number }
   /** Brings back what an interface was before its lane died. The keys in it are wiped. */
   | { readonly kind: "restore"; readonly snapshot: DeviceSnapshot }
   /** Wipes keys, closes sockets. */

@@ -65,6 +65,8 @@ export interface UdpPort {
   readonly isOpen: boolean;
   /** Bound port, 0 while closed. */
   readonly port: number;
+  /** Where sockets are opened from now on: descriptor of a network namespace, -1: the caller's. Open ones stay. */
+  namespaceFd: number;
   setMark(mark: number): number;
   /** Datagrams that the kernel dropped for these sockets because their buffers were full, or shed. */
   readonly dropped: number;

@@ -106,6 +106,7 @@ function pipe(slab: Slab, firstTag: number, isOther: boolean): Pipe {
     readonly tagV6 = firstTag + 3;
     readonly routesTag = firstTag + 4;
     readonly segments = true;
+    namespaceFd = -1;
     isOpen = true;
     port = 1;
     far: Pipe | undefined;

@@ -82,6 +82,7 @@ export class FakeUdp implements UdpPort {
   readonly tagV6 = 4;
   readonly routesTag = 5;
   readonly segments = true;
+  namespaceFd = -1;
   isOpen = false;
   port = 0;
   far: FakeUdp | undefined;

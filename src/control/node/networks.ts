@@ -1,0 +1,405 @@
+/**
+ * The networks of a node: what is desired of them, kept on disk, and made so on the machine. Changes are ordered within one network and
+ * concurrent across networks; a create that fails leaves nothing; what fails later is tried again for ever, and stops no other network.
+ */
+import { randomBytes } from "node:crypto";
+import { formatBase64Key } from "../../bytes/base64.ts";
+import { loadNative } from "../../io/load-native.ts";
+import type { DesiredNetwork, PortLease } from "../model/desired-state.ts";
+import { tunName } from "../model/names.ts";
+import { type NetworkResource, parseNetworkResource } from "../model/network-resource.ts";
+import { RefusedError } from "../model/problem.ts";
+import { checkWorkload, parseWorkload, type Workload } from "../model/workload.ts";
+import { type Action, describe } from "./action.ts";
+import { Builder } from "./builder.ts";
+import { Devices } from "./devices.ts";
+import { DEFAULT_EXIT, type ExitSettings, freeExitIndex } from "./exit.ts";
+import { DEFAULT_RANGE, DEFAULT_RESERVED, isPortFree, type PortList, Ports } from "./ports.ts";
+import { Retries, Turns } from "./reconcile.ts";
+import { Store } from "./store.ts";
+import { type NetworkDetails, type NetworkSummary, publicKeyOf, publicView } from "./view.ts";
+import type { KeepaliveOf } from "./wireguard.ts";
+
+export interface NetworksOptions {
+  /** Folder of the desired state. */
+  readonly folder: string;
+  readonly exit?: ExitSettings | undefined;
+  /** Namespace where UDP sockets are opened; absent: this process's. */
+  readonly sockets?: string | undefined;
+  readonly lanes?: number | "auto" | undefined;
+  readonly portRange?: readonly [number, number] | undefined;
+  readonly reservedPorts?: readonly number[] | undefined;
+  readonly keepaliveOf?: KeepaliveOf | undefined;
+  readonly log?: ((level: "info" | "error", text: string) => void) | undefined;
+  /** Told of each action before it is begun; `stepsAtOnce` 1 has each done alone. */
+  readonly onAction?: ((action: Action) => void) | undefined;
+  readonly stepsAtOnce?: number | undefined;
+  /** Milliseconds since 1970; Date.now unless told. */
+  readonly now?: (() => number) | undefined;
+  readonly random?: (() => number) | undefined;
+}
+
+interface Entry {
+  desired: DesiredNetwork;
+  /** Why it is not as it should be; undefined: it is. */
+  problem: string | undefined;
+}
+
+/** What a dry run of one network, or of what all share ("exit"), would do. */
+export interface DryRun {
+  readonly network: string;
+  readonly actions: readonly string[];
+}
+
+export class Networks {
+  readonly #log: (level: "info" | "error", text: string) => void;
+  readonly #store: Store;
+  readonly #devices: Devices;
+  readonly #ports: Ports;
+  readonly #turns = new Turns();
+  readonly #retries: Retries;
+  readonly #builder: Builder;
+  readonly #entries = new Map<string, Entry>();
+  readonly #lost: readonly string[];
+  readonly #random: () => number;
+  #sockets: string | undefined;
+  #isStopped = false;
+
+  /** Reads the disk; changes nothing on the machine before {@link start}. */
+  constructor(options: NetworksOptions) {
+    this.#log = options.log ?? (() => undefined);
+    this.#sockets = options.sockets;
+    this.#random = options.random ?? Math.random;
+    const now = options.now ?? Date.now;
+    this.#store = new Store(options.folder, now);
+    const { networks, leases, complaints, lost } = this.#store.load();
+    for (const text of complaints) this.#log("error", text);
+    for (const id of lost) {
+      this.#log(
+        "error",
+        `network ${id} cannot be read from the disk: what there is of it stays as it is`,
+      );
+    }
+    this.#lost = lost;
+    this.#devices = new Devices(
+      {
+        lost: (name, reason) => this.#deviceLost(name, reason),
+        log: (text) => this.#log("error", text),
+      },
+      options.lanes,
+    );
+    const native = loadNative();
+    this.#ports = new Ports(
+      {
+        range: options.portRange ?? DEFAULT_RANGE,
+        reserved: options.reservedPorts ?? DEFAULT_RESERVED,
+        isFree: (port) => isPortFree(native, port, this.#devices.descriptorOf(this.#sockets)),
+        now,
+        random: this.#random,
+        save: (all) => this.#store.saveLeases(all),
+      },
+      leases,
+    );
+    this.#retries = new Retries(this.#random);
+    this.#builder = new Builder({
+      devices: this.#devices,
+      exit: options.exit ?? DEFAULT_EXIT,
+      sockets: () => this.#sockets,
+      networks: () => [...this.#entries.values()].map(({ desired }) => desired),
+      keepaliveOf: options.keepaliveOf,
+      onAction: options.onAction,
+      stepsAtOnce: options.stepsAtOnce,
+    });
+    for (const desired of networks) {
+      const { id, listenPort } = desired.resource;
+      this.#entries.set(id, { desired, problem: "not built yet" });
+      this.#ports.restore(id, listenPort);
+    }
+  }
+
+  /** Builds what is stored, collects what is left over; settles when each network was tried once. */
+  async start(): Promise<void> {
+    await this.#builder.refreshUnderlay();
+    await this.#builder.begin(this.#lost);
+    await Promise.all([...this.#entries.keys()].map((id) => this.#rebuild(id)));
+    this.#builder.began();
+  }
+
+  /** Ends the tunnels; namespaces, bridges and workloads stay. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#retries.stop();
+    await this.#turns.idle();
+    await this.#devices.closeAll();
+  }
+
+  /** Creates a network or changes it; settles when it is so on the machine. What fails is undone. */
+  async apply(value: unknown): Promise<NetworkSummary> {
+    const resource = parseNetworkResource(value);
+    return await this.#turn(resource.id, async () => {
+      const before = this.#entries.get(resource.id)?.desired;
+      const desired = this.#complete(resource, before);
+      await this.#change(desired, before);
+      return this.#summary(resource.id);
+    });
+  }
+
+  /** Removes a network. Refused while workloads are attached, unless `drain`: then they are detached first. */
+  async remove(id: string, options: { readonly drain?: boolean } = {}): Promise<void> {
+    await this.#turn(id, async () => {
+      const { desired } = this.#entry(id);
+      const { workloads } = desired;
+      if (workloads.length > 0 && options.drain !== true) {
+        const ids = workloads.map((workload) => workload.id).join(", ");
+        throw new RefusedError(
+          "conflict",
+          `network ${id} has workloads (${ids}): detach them first, or drain`,
+        );
+      }
+      this.#store.removeNetwork(id);
+      this.#entries.delete(id);
+      this.#ports.release(id, desired.resource.listenPort);
+      this.#retries.clear(id);
+      await this.#unbuild(id);
+    });
+  }
+
+  list(): NetworkSummary[] {
+    return [...this.#entries.keys()].sort().map((id) => this.#summary(id));
+  }
+
+  /** All of a network but its secrets. */
+  async show(id: string): Promise<NetworkDetails> {
+    const { desired } = this.#entry(id);
+    const status = await this.#devices.status(tunName(id)).catch(() => undefined);
+    return { ...this.#summary(id), ...publicView(desired), device: status ?? null };
+  }
+
+  /** Attaches a workload (`join`, `tap`, `public`), or changes it; settles when it can be used. What fails is undone. */
+  async attach(network: string, value: unknown): Promise<Workload> {
+    const workload = parseWorkload(value);
+    return await this.#turn(network, async () => {
+      const before = this.#entry(network).desired;
+      checkWorkload(workload, before.resource, before.workloads);
+      const others = before.workloads.filter(({ id }) => id !== workload.id);
+      await this.#change({ ...before, workloads: [...others, workload] }, before);
+      return workload;
+    });
+  }
+
+  async detach(network: string, id: string): Promise<void> {
+    await this.#turn(network, async () => {
+      const before = this.#entry(network).desired;
+      const workloads = before.workloads.filter((workload) => workload.id !== id);
+      if (workloads.length === before.workloads.length) {
+        throw new RefusedError("missing", `network ${network} has no workload ${id}`);
+      }
+      await this.#change({ ...before, workloads }, before);
+    });
+  }
+
+  /** Ports that networks have, leases, reserved ones: what is published. */
+  ports(): PortList {
+    return this.#ports.list();
+  }
+
+  /** Promises a port to a network's owner for a time. */
+  leasePort(holder: string, seconds: number, port?: number | undefined): PortLease {
+    return this.#ports.lease(holder, seconds, port);
+  }
+
+  endPortLease(port: number, holder: string): void {
+    this.#ports.endLease(port, holder);
+  }
+
+  /** What would be done now, without doing it. */
+  async plan(): Promise<DryRun[]> {
+    const shared = { network: "exit", actions: (await this.#builder.planShared()).map(describe) };
+    const runs = [...this.#entries.keys()].sort().map((id) =>
+      this.#turn(id, async () => {
+        const { desired } = this.#entry(id);
+        return { network: id, actions: (await this.#builder.plan(desired)).map(describe) };
+      }),
+    );
+    return [shared, ...(await Promise.all(runs))];
+  }
+
+  /** Something on the machine has changed, or a setting: looks at all again and mends it. */
+  async reconcile(): Promise<void> {
+    await this.#builder.refreshUnderlay();
+    this.#builder.forget();
+    await Promise.all([...this.#entries.keys()].map((id) => this.#rebuild(id)));
+  }
+
+  /** Opens all sockets in another namespace, live; undefined: this process's. */
+  async moveSockets(namespace: string | undefined): Promise<void> {
+    this.#sockets = namespace;
+    await this.reconcile();
+  }
+
+  /** Changes the way out, live. */
+  async setExit(exit: ExitSettings): Promise<void> {
+    this.#builder.exit = exit;
+    await this.reconcile();
+  }
+
+  /** Stores and builds; puts back what was before if that fails. */
+  async #change(desired: DesiredNetwork, before: DesiredNetwork | undefined): Promise<void> {
+    const { id, listenPort } = desired.resource;
+    const portBefore = before?.resource.listenPort;
+    const undoPort = (): void => {
+      if (portBefore !== listenPort) this.#ports.release(id, listenPort);
+    };
+    try {
+      this.#store.saveNetwork(desired);
+    } catch (error) {
+      undoPort();
+      throw error;
+    }
+    this.#entries.set(id, { desired, problem: undefined });
+    try {
+      await this.#builder.build(desired);
+    } catch (error) {
+      undoPort();
+      await this.#putBack(id, before);
+      throw error;
+    }
+    this.#retries.clear(id);
+    if (portBefore !== undefined && portBefore !== listenPort) this.#ports.release(id, portBefore);
+  }
+
+  async #putBack(id: string, before: DesiredNetwork | undefined): Promise<void> {
+    if (before === undefined) {
+      this.#entries.delete(id);
+      this.#store.removeNetwork(id);
+      await this.#unbuild(id);
+      return;
+    }
+    this.#store.saveNetwork(before);
+    this.#entries.set(id, { desired: before, problem: "a change failed" });
+    await this.#build(id);
+  }
+
+  /** Fills in what the node chooses, and takes the port. */
+  #complete(resource: NetworkResource, before: DesiredNetwork | undefined): DesiredNetwork {
+    const { id, owner, revision } = resource;
+    if (before !== undefined && before.resource.owner !== owner) {
+      throw new RefusedError("conflict", `network ${id} belongs to another owner`);
+    }
+    if (before !== undefined && revision < before.resource.revision) {
+      throw new RefusedError(
+        "conflict",
+        `network ${id} is at revision ${before.resource.revision}: ${revision} is older`,
+      );
+    }
+    for (const workload of before?.workloads ?? []) {
+      checkWorkload(workload, resource, before?.workloads ?? []);
+    }
+    const privateKey =
+      resource.privateKey ?? before?.resource.privateKey ?? formatBase64Key(freshKey());
+    const publicKey = publicKeyOf(privateKey);
+    const own = resource.peers.findIndex((peer) => peer.publicKey === publicKey);
+    if (own >= 0) {
+      throw new RefusedError("invalid", `peers.${own}.publicKey is this node's own: leave it out`);
+    }
+    const taken = new Set([...this.#entries.values()].map(({ desired }) => desired.exitIndex));
+    const exitIndex = before?.exitIndex ?? freeExitIndex(this.#builder.exit, taken);
+    if (exitIndex === undefined) {
+      throw new RefusedError("conflict", `the exit's range ${this.#builder.exit.range} is full`);
+    }
+    const wish = resource.listenPort ?? before?.resource.listenPort;
+    if (wish !== undefined) this.#ports.claim(id, wish, owner);
+    const listenPort = wish ?? this.#ports.choose(id);
+    return {
+      resource: { ...resource, privateKey, listenPort },
+      exitIndex,
+      workloads: before?.workloads ?? [],
+    };
+  }
+
+  #rebuild(id: string): Promise<void> {
+    return this.#turns.run(id, () => this.#build(id));
+  }
+
+  /** Never throws: what fails is told and tried again. */
+  async #build(id: string): Promise<void> {
+    const entry = this.#entries.get(id);
+    if (entry === undefined || this.#isStopped) return;
+    try {
+      await this.#builder.build(entry.desired);
+      entry.problem = undefined;
+      this.#retries.clear(id);
+    } catch (error) {
+      entry.problem = error instanceof Error ? error.message : String(error);
+      const delayMs = this.#retries.later(id, () => void this.#rebuild(id));
+      this.#log(
+        "error",
+        `network ${id}: ${entry.problem}; next try in ${Math.ceil(delayMs / 1000)} s`,
+      );
+    }
+  }
+
+  async #unbuild(id: string): Promise<void> {
+    try {
+      await this.#builder.remove(id);
+      this.#retries.clear(id);
+    } catch (error) {
+      const delayMs = this.#retries.later(
+        id,
+        () => void this.#turns.run(id, () => this.#unbuild(id)),
+      );
+      const why = error instanceof Error ? error.message : String(error);
+      this.#log(
+        "error",
+        `removing network ${id}: ${why}; next try in ${Math.ceil(delayMs / 1000)} s`,
+      );
+    }
+  }
+
+  #deviceLost(name: string, reason: Error | undefined): void {
+    if (this.#isStopped) return;
+    this.#log(
+      "error",
+      `${name} went away${reason === undefined ? "" : ` (${reason.message})`}: it is made again`,
+    );
+    for (const id of this.#entries.keys()) {
+      if (tunName(id) !== name) continue;
+      this.#builder.forget(id);
+      void this.#rebuild(id);
+    }
+  }
+
+  #turn<Result>(id: string, work: () => Promise<Result>): Promise<Result> {
+    if (this.#isStopped) return Promise.reject(new Error("the node is stopping"));
+    return this.#turns.run(id, work);
+  }
+
+  #entry(id: string): Entry {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) throw new RefusedError("missing", `there is no network ${id}`);
+    return entry;
+  }
+
+  #summary(id: string): NetworkSummary {
+    const { desired, problem } = this.#entry(id);
+    const { resource, workloads } = desired;
+    return {
+      id,
+      name: resource.name,
+      owner: resource.owner,
+      revision: resource.revision,
+      publicKey: publicKeyOf(resource.privateKey),
+      listenPort: resource.listenPort,
+      workloads: workloads.length,
+      problem: problem ?? null,
+    };
+  }
+}
+
+function freshKey(): Uint8Array {
+  const key = randomBytes(32);
+  // RFC 7748 5: as `wg genkey` does.
+  key[0] = key[0]! & 248;
+  key[31] = (key[31]! & 127) | 64;
+  return key;
+}

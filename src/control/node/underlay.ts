@@ -1,0 +1,39 @@
+/** What the networks rest on: MTU of the way out, prefixes of the LAN, the link of the IPv6 default route; read from the kernel. */
+import { listAddresses, listLinks, listRoutes } from "../linux/ip.ts";
+import { cidrOf, formatCidr, networkOf } from "../model/cidr.ts";
+import { MARK } from "../model/names.ts";
+import type { Underlay } from "./exit.ts";
+
+/** Of Ethernet, where nothing else is known. */
+const MTU_DEFAULT = 1500;
+
+/** `sockets`: the namespace that holds the sockets; undefined: this process's. Links of Wirehaul's own don't count. */
+export async function readUnderlay(sockets: string | undefined): Promise<Underlay> {
+  const [links, routes4, routes6] = await Promise.all([
+    listLinks(sockets),
+    listRoutes(4, sockets),
+    listRoutes(6, sockets),
+  ]);
+  const [hostLinks, addresses] = await Promise.all([listLinks(), listAddresses()]);
+  const own = new Set(
+    hostLinks.filter(({ ifalias }) => ifalias?.startsWith(MARK)).map(({ ifname }) => ifname),
+  );
+  const lan = new Set<string>();
+  for (const { ifname, addr_info } of addresses) {
+    if (ifname === "lo" || own.has(ifname)) continue;
+    for (const { local, prefixlen, scope } of addr_info) {
+      if (local === undefined || scope === "link") continue;
+      lan.add(formatCidr(networkOf(cidrOf(`${local}/${prefixlen}`))));
+    }
+  }
+  const ways = [...routes4, ...routes6].filter(({ dst }) => dst === "default");
+  const mtus = ways.flatMap(({ dev }) =>
+    links.filter(({ ifname }) => ifname === dev).map(({ mtu }) => mtu),
+  );
+  const host6 = sockets === undefined ? routes6 : await listRoutes(6);
+  return {
+    mtu: mtus.length === 0 ? MTU_DEFAULT : Math.min(...mtus),
+    lan: [...lan].sort(),
+    device6: host6.find(({ dst, dev }) => dst === "default" && !own.has(dev ?? ""))?.dev,
+  };
+}

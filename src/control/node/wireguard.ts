@@ -1,0 +1,132 @@
+/**
+ * WireGuard settings by difference: what a network is to have against what its device has. Peers that don't change are not named, so
+ * their sessions stay; an endpoint is set only when another one is wanted than before, since peers roam. Pure; handles secrets.
+ */
+import { parseBase64Key } from "../../bytes/base64.ts";
+import { isEqual } from "../../bytes/equal.ts";
+import { type Family, formatAddress, parseEndpointText } from "../../route/address.ts";
+import type { SetOperation } from "../../uapi/operation.ts";
+import type { AllowedIpSnapshot, DeviceSnapshot, PeerSnapshot } from "../../uapi/snapshot.ts";
+import { cidrOf, networkOf } from "../model/cidr.ts";
+import type { NetworkPeer } from "../model/network-resource.ts";
+
+/** zos pings every peer at this interval; below the 30 s after which many NATs forget a flow (RFC 4787 wants 120 s). */
+export const DEFAULT_KEEPALIVE = 20;
+
+export interface WantedSettings {
+  /** Base64. */
+  readonly privateKey: string;
+  readonly listenPort: number;
+  readonly peers: readonly NetworkPeer[];
+}
+
+export interface DeviceState {
+  readonly snapshot: DeviceSnapshot;
+  /** Endpoints that were set, by public key in base64. */
+  readonly endpoints: ReadonlyMap<string, string>;
+}
+
+/** What a peer's keepalive "auto" is, in seconds. */
+export type KeepaliveOf = (peer: NetworkPeer) => number;
+
+/** The operations, with fresh copies of keys: whoever applies them wipes them. */
+export function settingsDifference(
+  wanted: WantedSettings,
+  { snapshot, endpoints }: DeviceState,
+  keepaliveOf: KeepaliveOf = () => DEFAULT_KEEPALIVE,
+): SetOperation[] {
+  const operations: SetOperation[] = [];
+  const privateKey = clamped(keyOf(wanted.privateKey));
+  if (snapshot.privateKey === undefined || !isEqual(snapshot.privateKey, privateKey)) {
+    operations.push({ op: "private_key", key: privateKey });
+  } else privateKey.fill(0);
+  if (snapshot.listenPort !== wanted.listenPort) {
+    operations.push({ op: "listen_port", port: wanted.listenPort });
+  }
+  const there = new Map(snapshot.peers.map((peer) => [nameOf(peer.publicKey), peer]));
+  const kept = new Set<string>();
+  const changes: SetOperation[] = [];
+  for (const peer of wanted.peers) {
+    const publicKey = keyOf(peer.publicKey);
+    const name = nameOf(publicKey);
+    kept.add(name);
+    const set = peerDifference(peer, there.get(name), endpoints.get(peer.publicKey), keepaliveOf);
+    if (there.has(name) && set.length === 0) continue;
+    changes.push({ op: "peer", publicKey }, ...set);
+  }
+  for (const [name, { publicKey }] of there) {
+    if (kept.has(name)) continue;
+    operations.push({ op: "peer", publicKey: publicKey.slice() }, { op: "remove" });
+  }
+  return [...operations, ...changes];
+}
+
+function peerDifference(
+  wanted: NetworkPeer,
+  there: PeerSnapshot | undefined,
+  endpointBefore: string | undefined,
+  keepaliveOf: KeepaliveOf,
+): SetOperation[] {
+  const operations: SetOperation[] = [];
+  const preshared =
+    wanted.presharedKey === undefined ? new Uint8Array(32) : keyOf(wanted.presharedKey);
+  if (!isEqual(there?.presharedKey ?? new Uint8Array(32), preshared)) {
+    operations.push({ op: "preshared_key", key: preshared });
+  } else preshared.fill(0);
+  if (wanted.endpoint !== undefined) {
+    const isKnown = there?.endpoint !== undefined && endpointBefore === wanted.endpoint;
+    const endpoint = parseEndpointText(wanted.endpoint);
+    if (!isKnown && endpoint !== undefined) operations.push({ op: "endpoint", ...endpoint });
+  }
+  const seconds = wanted.keepalive === "auto" ? keepaliveOf(wanted) : wanted.keepalive;
+  if ((there?.persistentKeepalive ?? 0) !== seconds) {
+    operations.push({ op: "persistent_keepalive_interval", seconds });
+  }
+  const before = new Map((there?.allowedIps ?? []).map((prefix) => [prefixName(prefix), prefix]));
+  for (const text of wanted.allowedIps) {
+    const { family, bytes, length: cidr } = networkOf(cidrOf(text));
+    const prefix = { family, bytes, cidr };
+    if (before.delete(prefixName(prefix))) continue;
+    operations.push({ op: "allowed_ip", add: true, ...prefix });
+  }
+  for (const { family, bytes, cidr } of before.values()) {
+    operations.push({ op: "allowed_ip", add: false, family, bytes: bytes.slice(), cidr });
+  }
+  return operations;
+}
+
+/** Wipes the secrets of a snapshot that is not needed any more. */
+export function wipeSnapshot({ privateKey, peers }: DeviceSnapshot): void {
+  privateKey?.fill(0);
+  for (const { presharedKey } of peers) presharedKey.fill(0);
+}
+
+function keyOf(text: string): Uint8Array {
+  const key = parseBase64Key(text);
+  if (key === undefined) throw new Error("a key of the stored settings is no WireGuard key");
+  return key;
+}
+
+/** RFC 7748 5, as the configuration protocol has it. */
+function clamped(key: Uint8Array): Uint8Array {
+  key[0] = key[0]! & 248;
+  key[31] = (key[31]! & 127) | 64;
+  return key;
+}
+
+function nameOf(publicKey: Uint8Array): string {
+  return Buffer.from(publicKey).toString("base64");
+}
+
+function prefixName({ family, bytes, cidr }: AllowedIpSnapshot): string {
+  return `${formatAddress(family as Family, bytes)}/${cidr}`;
+}
+
+/** Endpoints as they are wanted, by public key. */
+export function wantedEndpoints(peers: readonly NetworkPeer[]): ReadonlyMap<string, string> {
+  const endpoints = new Map<string, string>();
+  for (const { publicKey, endpoint } of peers) {
+    if (endpoint !== undefined) endpoints.set(publicKey, endpoint);
+  }
+  return endpoints;
+}
