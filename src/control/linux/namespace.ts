@@ -186,6 +186,8 @@ function chainsOf(document: unknown): (readonly [string, string, string])[] {
 /** A step that a shell can do. */
 export type Step =
   | { readonly kind: "ip"; readonly namespace: string | undefined; readonly line: string }
+  /** Removes a link; no matter if it went with another one. */
+  | { readonly kind: "unlink"; readonly namespace: string | undefined; readonly name: string }
   | { readonly kind: "sysctl"; readonly namespace: string | undefined; readonly setting: Sysctl }
   | { readonly kind: "nft"; readonly namespace: string | undefined; readonly text: string };
 
@@ -204,6 +206,7 @@ export class StepError extends Error {
 
 function stepText(step: Step): string {
   if (step.kind === "ip") return `"ip ${step.line}"`;
+  if (step.kind === "unlink") return `"ip link delete dev ${step.name}"`;
   if (step.kind === "sysctl") return `"sysctl ${step.setting.join("=")}"`;
   return "the firewall";
 }
@@ -248,6 +251,7 @@ function groupScript(steps: readonly Step[], [first, end]: readonly [number, num
   const texts = group.map((step) => {
     if (step.kind === "ip") return step.line;
     if (step.kind === "nft") return step.text;
+    if (step.kind === "unlink") return unlinkScript(step.name, group.indexOf(step) + 1);
     const [path, value] = step.setting;
     return `echo ${value} > /proc/sys/${path} || { echo "Command failed -:${group.indexOf(step) + 1}" >&2; exit 1; }`;
   });
@@ -255,6 +259,12 @@ function groupScript(steps: readonly Step[], [first, end]: readonly [number, num
   const program =
     kind === "ip" ? `ip ${name}-batch -` : kind === "nft" ? `${inside}nft -f -` : `${inside}sh -s`;
   return `${program} <<'STEPS' ${failed}\n${texts.join("\n")}\nSTEPS`;
+}
+
+function unlinkScript(name: string, line: number): string {
+  const isGone = `! ip link show dev ${name} >/dev/null 2>&1`;
+  const fail = `{ echo "it stays" >&2; echo "Command failed -:${line}" >&2; exit 1; }`;
+  return `ip link delete dev ${name} 2>/dev/null || ${isGone} || ${fail}`;
 }
 
 /** Opens a namespace by its name; undefined: this process's own. The descriptor is the caller's. */

@@ -9,6 +9,8 @@ import { tableText, type WantedTable } from "./wanted.ts";
 export type Action =
   /** A line for `ip` in a namespace; undefined: the host's. */
   | { readonly kind: "ip"; readonly namespace: string | undefined; readonly line: string }
+  /** Removes a link, which may have gone with another one. */
+  | { readonly kind: "unlink"; readonly namespace: string | undefined; readonly name: string }
   | { readonly kind: "sysctl"; readonly namespace: string | undefined; readonly setting: Sysctl }
   /** Replaces a firewall table as a whole. */
   | { readonly kind: "table"; readonly namespace: string | undefined; readonly table: WantedTable }
@@ -38,6 +40,8 @@ export function describe(action: Action): string {
   switch (action.kind) {
     case "ip":
       return `${where(action.namespace)}ip ${action.line}`;
+    case "unlink":
+      return `${where(action.namespace)}ip link delete dev ${action.name}`;
     case "sysctl":
       return `${where(action.namespace)}sysctl ${action.setting[0]}=${action.setting[1]}`;
     case "table":
@@ -78,6 +82,7 @@ function describeOperation(operation: SetOperation): string {
 export function stepOf(action: Action): Step | undefined {
   switch (action.kind) {
     case "ip":
+    case "unlink":
     case "sysctl":
       return action;
     case "table":

@@ -123,7 +123,7 @@ function removals(
       if (target === undefined && !isRemovable(link, wanted.mark, old)) continue;
       // The engine's own goes with its descriptor.
       if (link.name === device?.name && device.exists && target === undefined) continue;
-      actions.push({ kind: "ip", namespace, line: `link delete dev ${link.name}` });
+      actions.push({ kind: "unlink", namespace, name: link.name });
     }
     if (place === undefined && namespace !== undefined) {
       const isOurs = found.mark === wanted.mark || (found.isPristine && old?.isShared !== true);
@@ -222,7 +222,7 @@ function farEnd(link: WantedLink, places: readonly Pairing[]): Action[] {
   const [, name, namespace] = match;
   const far = places.find(({ place }) => place.namespace === namespace)?.seen;
   const isThere = far?.links.some((other) => other.name === name) === true;
-  return isThere ? [{ kind: "ip", namespace, line: `link delete dev ${name}` }] : [];
+  return isThere && name !== undefined ? [{ kind: "unlink", namespace, name }] : [];
 }
 
 function sysctlActions(place: WantedPlace, found: SeenPlace | undefined): Action[] {
