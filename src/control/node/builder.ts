@@ -90,6 +90,8 @@ export class Builder {
       this.#foundBefore(id, links, namespaces);
       await this.remove(id);
     }
+    const hasShared = [...links, ...namespaces].some(({ mark }) => mark === SHARED_MARK);
+    if (hasShared && !this.#parts.networks().some(needsExit)) await this.#buildShared();
     const names = [...(await listLinks()).map(({ ifname }) => ifname), ...(await listNamespaces())];
     this.#atStart = new Set(names);
   }

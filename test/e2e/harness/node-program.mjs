@@ -1,21 +1,20 @@
 /**
  * The networks of a node as a program, for tests: `node node-program.mjs OPTIONS`, OPTIONS as JSON: the folder of the state, the
  * socket to serve, and what `Networks` takes. Each line that comes in is `{"method", "args"}`, each line that goes out
- * `{"value"}` or `{"error", "reason"}`. `killAt` N has it killed before action number N, as if the power were cut.
+ * `{"value"}` or `{"error", "reason"}`. "killAfter" N has it killed before the next action but N, as if the power were cut.
  */
 import { createServer } from "node:net";
 import { createInterface } from "node:readline";
 import { Networks } from "../../../dist/src/control/node/networks.js";
 
-const { socket, killAt, ...options } = JSON.parse(process.argv[2]);
+const { socket, ...options } = JSON.parse(process.argv[2]);
 let actions = 0;
+let killAt = -1;
 const networks = new Networks({
   ...options,
-  ...(killAt === undefined ? {} : { stepsAtOnce: 1 }),
   log: (level, text) => console.log(`${level}: ${text}`),
-  onAction: (action) => {
+  onAction: () => {
     if (actions++ === killAt) process.kill(process.pid, "SIGKILL");
-    if (options.shouldTell) console.log(`action: ${action.kind}`);
   },
 });
 
@@ -24,7 +23,10 @@ async function answer(connection, line) {
   let reply;
   try {
     if (method === "countActions") reply = { value: actions };
-    else reply = { value: (await networks[method](...args)) ?? null };
+    else if (method === "killAfter") {
+      killAt = actions + args[0];
+      reply = { value: null };
+    } else reply = { value: (await networks[method](...args)) ?? null };
   } catch (error) {
     reply = { error: error.message, reason: error.reason ?? "failed" };
   }
