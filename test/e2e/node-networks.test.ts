@@ -306,8 +306,13 @@ describe("what is there", () => {
     await expect(
       a.call("attach", "ccc", { ...join, id: "v", addresses: ["10.1.1.8"], interface: "br0" }),
     ).rejects.toThrow(/the interface br0 in mine exists and was not made by Wirehaul/);
+    // Not even one in which nothing was done yet.
+    await a.exec(["ip", "netns", "add", "bare"]);
+    const bare = { ...join, id: "u", namespace: "bare", addresses: ["10.1.1.9"] };
+    await a.call("attach", "ccc", bare);
+    expect(await a.reaches("10.1.1.1", "bare")).toBe(true);
     await a.call("remove", "ccc", { drain: true });
-    expect(await a.namespaces()).toEqual(["mine", "n-bbb"]);
+    expect(await a.namespaces()).toEqual(["bare", "mine", "n-bbb"]);
     expect(await a.exec(["ip", "-n", "mine", "-br", "link"])).toMatch(/br0/);
     expect(await a.exec(["ip", "-n", "mine", "-br", "link"])).not.toMatch(/eth0/);
     expect(await a.exec(["nft", "list", "tables"])).toBe("table inet mine\n");

@@ -38,8 +38,8 @@ export interface LookAt {
   readonly namespace: string | undefined;
   readonly links: readonly string[];
   readonly masters: readonly string[];
-  /** Of this protocol number. */
-  readonly routesOf: number;
+  /** Routes of this protocol number; undefined: none. */
+  readonly routesOf: number | undefined;
   readonly tables: readonly (readonly [family: string, name: string])[];
   readonly sysctls: readonly string[];
 }
@@ -121,9 +121,9 @@ function lookScript(place: LookAt): string {
     cut,
     lines.length === 0 ? "true" : show,
     cut,
-    `ip -j -4 route show proto ${routesOf} 2>/dev/null`,
+    routesOf === undefined ? "true" : `ip -j -4 route show proto ${routesOf} 2>/dev/null`,
     cut,
-    `ip -j -6 route show proto ${routesOf} 2>/dev/null`,
+    routesOf === undefined ? "true" : `ip -j -6 route show proto ${routesOf} 2>/dev/null`,
     cut,
     ...nft,
     cut,
@@ -214,8 +214,8 @@ function stepText(step: Step): string {
 /** Carries steps out in their order with one shell; the first that is refused ends it, and throws a {@link StepError}. */
 export async function doSteps(steps: readonly Step[], limitMs = 60_000): Promise<void> {
   if (steps.length === 0) return;
-  const groups = groupsOf(steps);
-  const script = groups.map((group) => groupScript(steps, group)).join("\n");
+  const visits = visitsOf(steps, groupsOf(steps));
+  const script = visits.map((groups) => visitScript(steps, groups)).join("\n");
   const result = await attempt(["sh", "-s"], { input: script, limitMs });
   if (result.code === 0) return;
   const { stderr } = result;
@@ -243,27 +243,57 @@ function groupsOf(steps: readonly Step[]): (readonly [first: number, end: number
   return groups;
 }
 
-function groupScript(steps: readonly Step[], [first, end]: readonly [number, number]): string {
-  const group = steps.slice(first, end);
-  const { kind, namespace } = group[0]!;
-  const failed = `|| { echo "@@group ${first}" >&2; exit 1; }`;
-  const inside = namespace === undefined ? "" : `ip netns exec ${namespace} `;
-  const texts = group.map((step) => {
-    if (step.kind === "ip") return step.line;
-    if (step.kind === "nft") return step.text;
-    if (step.kind === "unlink") return unlinkScript(step.name, group.indexOf(step) + 1);
-    const [path, value] = step.setting;
-    return `echo ${value} > /proc/sys/${path} || { echo "Command failed -:${group.indexOf(step) + 1}" >&2; exit 1; }`;
-  });
-  const name = namespace === undefined ? "" : `-n ${namespace} `;
-  const program =
-    kind === "ip" ? `ip ${name}-batch -` : kind === "nft" ? `${inside}nft -f -` : `${inside}sh -s`;
-  return `${program} <<'STEPS' ${failed}\n${texts.join("\n")}\nSTEPS`;
+/** Groups in a row of one namespace share one visit to it. */
+function visitsOf(
+  steps: readonly Step[],
+  groups: readonly (readonly [number, number])[],
+): (readonly (readonly [number, number])[])[] {
+  const visits: (readonly [number, number])[][] = [];
+  for (const group of groups) {
+    const last = visits.at(-1);
+    const before = last?.[0] === undefined ? undefined : steps[last[0][0]];
+    if (last !== undefined && before?.namespace === steps[group[0]]?.namespace) last.push(group);
+    else visits.push([group]);
+  }
+  return visits;
 }
 
-function unlinkScript(name: string, line: number): string {
+function visitScript(
+  steps: readonly Step[],
+  groups: readonly (readonly [number, number])[],
+): string {
+  const namespace = steps[groups[0]?.[0] ?? 0]?.namespace;
+  const isInside = namespace !== undefined && groups.some(([first]) => steps[first]?.kind !== "ip");
+  const option = namespace === undefined || isInside ? "" : `-n ${namespace} `;
+  const body = groups.map((group) => groupScript(steps, group, option)).join("\n");
+  return isInside ? `ip netns exec ${namespace} sh -s <<'VISIT' || exit 1\n${body}\nVISIT` : body;
+}
+
+function groupScript(
+  steps: readonly Step[],
+  [first, end]: readonly [number, number],
+  option: string,
+): string {
+  const group = steps.slice(first, end);
+  const fail = (line: number): string =>
+    `{ echo "@@group ${first}" >&2; echo "Command failed -:${line}" >&2; exit 1; }`;
+  const lines = group.map((step, index) => {
+    if (step.kind === "ip") return step.line;
+    if (step.kind === "nft") return step.text;
+    if (step.kind === "unlink") return unlinkScript(step.name, fail(index + 1));
+    const [path, value] = step.setting;
+    return `echo ${value} > /proc/sys/${path} || ${fail(index + 1)}`;
+  });
+  const { kind } = group[0]!;
+  if (kind === "unlink" || kind === "sysctl") return lines.join("\n");
+  // ip names the line itself.
+  const failed = `|| { echo "@@group ${first}" >&2; exit 1; }`;
+  const program = kind === "ip" ? `ip ${option}-batch -` : "nft -f -";
+  return `${program} <<'STEPS' ${failed}\n${lines.join("\n")}\nSTEPS`;
+}
+
+function unlinkScript(name: string, fail: string): string {
   const isGone = `! ip link show dev ${name} >/dev/null 2>&1`;
-  const fail = `{ echo "it stays" >&2; echo "Command failed -:${line}" >&2; exit 1; }`;
   return `ip link delete dev ${name} 2>/dev/null || ${isGone} || ${fail}`;
 }
 

@@ -14,6 +14,8 @@ export interface Join {
   /** Unique in its network. */
   readonly id: string;
   readonly namespace: string;
+  /** Set by the node: there was no such namespace, so it is the node's to make and to remove. */
+  readonly isMade?: boolean | undefined;
   /** What the cable is called in there. */
   readonly interface: string;
   /** Addresses of the network's subnets, without lengths. */
@@ -35,6 +37,7 @@ export interface PublicAddress {
   readonly bridge: string;
   /** As in {@link Join}; absent: a TAP. */
   readonly namespace?: string | undefined;
+  readonly isMade?: boolean | undefined;
   readonly interface: string;
   /** With lengths. */
   readonly addresses: readonly string[];
@@ -70,6 +73,7 @@ const schema: z.ZodType<Workload> = z.discriminatedUnion("kind", [
     kind: z.literal("join"),
     id,
     namespace: namespaceName,
+    isMade: z.boolean().optional(),
     interface: interfaceName.default("eth0"),
     addresses: z.array(address).min(1).max(16),
   }),
@@ -83,6 +87,7 @@ const schema: z.ZodType<Workload> = z.discriminatedUnion("kind", [
     id,
     bridge: interfaceName,
     namespace: namespaceName.optional(),
+    isMade: z.boolean().optional(),
     interface: interfaceName.default("public"),
     addresses: z.array(prefix).min(1).max(16),
     gateway4: address.optional(),

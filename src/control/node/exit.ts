@@ -246,6 +246,7 @@ function innerRules(
     [...new Set([...known, ...local])].filter((text) => cidrOf(text).family === family).join(", ");
   const special: string[] = [];
   for (const { resource, exitIndex } of users) {
+    if (resource.internet && resource.lan.length === 0) continue;
     const [v4 = "", v6 = ""] = exitAddresses(settings, exitIndex).map((text) =>
       addressText(cidrOf(text)),
     );

@@ -3,8 +3,10 @@
  * concurrent across networks; a create that fails leaves nothing; what fails later is tried again for ever, and stops no other network.
  */
 import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
 import { formatBase64Key } from "../../bytes/base64.ts";
 import { loadNative } from "../../io/load-native.ts";
+import { namespacePath } from "../linux/ip.ts";
 import type { DesiredNetwork, PortLease } from "../model/desired-state.ts";
 import { tunName } from "../model/names.ts";
 import { type NetworkResource, parseNetworkResource } from "../model/network-resource.ts";
@@ -182,8 +184,9 @@ export class Networks {
       const before = this.#entry(network).desired;
       checkWorkload(workload, before.resource, before.workloads);
       const others = before.workloads.filter(({ id }) => id !== workload.id);
-      await this.#change({ ...before, workloads: [...others, workload] }, before);
-      return workload;
+      const made = withMaker(workload, before.workloads);
+      await this.#change({ ...before, workloads: [...others, made] }, before);
+      return made;
     });
   }
 
@@ -402,4 +405,14 @@ function freshKey(): Uint8Array {
   key[0] = key[0]! & 248;
   key[31] = (key[31]! & 127) | 64;
   return key;
+}
+
+/** Notes on the disk, before anything is made, whether the workload's namespace will be the node's own. */
+function withMaker(workload: Workload, before: readonly Workload[]): Workload {
+  if (workload.kind === "tap" || workload.namespace === undefined) return workload;
+  const { namespace } = workload;
+  const isKnown = before.some(
+    (other) => other.kind !== "tap" && other.namespace === namespace && other.isMade === true,
+  );
+  return { ...workload, isMade: isKnown || !existsSync(namespacePath(namespace)) };
 }

@@ -29,7 +29,7 @@ export interface SeenPlace {
   readonly namespace: string | undefined;
   /** The alias of its loopback: whose namespace it is. */
   readonly mark: string | undefined;
-  /** Nothing was ever done in it: as `ip netns add` leaves it. */
+  /** As `ip netns add` leaves it, but for links of Wirehaul's: nobody else has done anything in it. */
   readonly isPristine: boolean;
   readonly links: readonly SeenLink[];
   /** Those that Wirehaul set. */
@@ -69,7 +69,11 @@ function looksOf(states: readonly Wanted[]): LookAt[] {
       namespace,
       links: unique(links.map(({ name }) => name)),
       masters: unique(links.filter(({ kind }) => kind === "bridge").map(({ name }) => name)),
-      routesOf: ROUTE_PROTOCOL,
+      // A namespace may hold some of earlier.
+      routesOf:
+        namespace === undefined && places.every(({ routes }) => routes.length === 0)
+          ? undefined
+          : ROUTE_PROTOCOL,
       tables: unique(tables.map(({ family, name }) => `${family} ${name}`)).map((text) => {
         const [family = "", name = ""] = text.split(" ");
         return [family, name] as const;
@@ -81,13 +85,13 @@ function looksOf(states: readonly Wanted[]): LookAt[] {
 
 function seenOf(namespace: string | undefined, found: Found): SeenPlace {
   const loopback = found.links.find(({ ifname }) => ifname === "lo");
-  const links = found.links.filter(({ ifname }) => ifname !== "lo");
+  const links = found.links.filter(({ ifname }) => ifname !== "lo").map(seenLink);
   const mark = loopback?.ifalias;
   return {
     namespace,
     mark: mark?.startsWith(MARK) ? mark : undefined,
     isPristine: links.length === 0 && mark === undefined && loopback?.flags.includes("UP") !== true,
-    links: links.map(seenLink),
+    links,
     routes: [
       ...found.routes4.map((route) => ({ ...routeOf(route), family: 4 as const })),
       ...found.routes6.map((route) => ({ ...routeOf(route), family: 6 as const })),
@@ -149,7 +153,7 @@ export async function findMarks(): Promise<{
         namespace,
         links: [],
         masters: [],
-        routesOf: ROUTE_PROTOCOL,
+        routesOf: undefined,
         tables: [],
         sysctls: [],
       }),

@@ -47,16 +47,24 @@ export function plan(
   const places = wanted.places.map((place) => ({ place, seen: seen.get(place.namespace) }));
   for (const { place, seen: found } of places) refuseConflicts(place, found);
   const isTunMissing = device?.wanted !== undefined && !device.exists;
+  const inHost = places.filter(({ place }) => place.namespace === undefined);
+  const inside = places.filter(({ place }) => place.namespace !== undefined);
+  // Few visits to each namespace: a shell's visit costs more than what it does there.
   return [
     ...removals(wanted, before, seen, device, isTunMissing),
     ...engineActions(device),
-    ...places.flatMap(({ place, seen: found }) => namespaceActions(place, found)),
-    ...places.flatMap(({ place, seen: found }) => tableActions(place, found)),
+    ...inside.flatMap(addNamespace),
+    ...inHost.flatMap(({ place, seen: found }) => tableActions(place, found)),
     ...linkActions(places, device, isTunMissing),
-    ...places.flatMap(({ place, seen: found }) => sysctlActions(place, found)),
-    ...places.flatMap(({ place, seen: found }) => settingActions(place, found, isTunMissing)),
-    ...places.flatMap(({ place, seen: found }) => upActions(place, found, isTunMissing)),
-    ...places.flatMap(({ place, seen: found }) => routeActions(place, found, isTunMissing)),
+    ...[...inHost, ...inside].flatMap(({ place, seen: found }) => [
+      ...markActions(place, found),
+      // Before anything in there is up.
+      ...(place.namespace === undefined ? [] : tableActions(place, found)),
+      ...sysctlActions(place, found),
+      ...settingActions(place, found, isTunMissing),
+      ...upActions(place, found, isTunMissing),
+      ...routeActions(place, found, isTunMissing),
+    ]),
   ];
 }
 
@@ -162,17 +170,18 @@ function engineActions(device: DevicePlan | undefined): Action[] {
   return exists ? [...settings] : [{ kind: "tun", name, mtu: wanted.mtu }, ...settings];
 }
 
-function namespaceActions(
-  { namespace, mark }: WantedPlace,
+function addNamespace({ place, seen }: Pairing): Action[] {
+  if (seen !== undefined) return [];
+  return [{ kind: "ip", namespace: undefined, line: `netns add ${place.namespace}` }];
+}
+
+function markActions(
+  { namespace, mark, isShared }: WantedPlace,
   found: SeenPlace | undefined,
 ): Action[] {
   if (namespace === undefined || mark === undefined) return [];
-  const actions: Action[] = [];
-  if (found === undefined) {
-    actions.push({ kind: "ip", namespace: undefined, line: `netns add ${namespace}` });
-  } else if (found.mark !== undefined || !found.isPristine) return [];
-  actions.push({ kind: "ip", namespace, line: `link set dev lo alias ${mark} up` });
-  return actions;
+  if (found !== undefined && (isShared === true || !found.isPristine)) return [];
+  return [{ kind: "ip", namespace, line: `link set dev lo alias ${mark} up` }];
 }
 
 function tableActions(place: WantedPlace, found: SeenPlace | undefined): Action[] {

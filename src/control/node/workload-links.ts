@@ -77,7 +77,8 @@ function place(
   const sysctls = members
     .filter(({ kind }) => kind === "join")
     .map((member): Sysctl => [`net/ipv6/conf/${member.interface}/accept_ra`, 0]);
-  return { namespace, mark, isShared: true, sysctls, links, routes, tables: [] };
+  const isShared = !members.some(({ isMade }) => isMade === true);
+  return { namespace, mark, isShared, sysctls, links, routes, tables: [] };
 }
 
 /** A public gateway takes the default route; the network's own ranges stay with its own. */
