@@ -254,7 +254,9 @@ export class Builder {
 /** Both, for looking; the first one's where they differ. */
 function merge(a: Wanted, b: Wanted | undefined): Wanted {
   if (b === undefined || a === b) return a;
-  return { mark: a.mark, places: [...a.places, ...b.places] };
+  // Each once: what fails again and again must not grow.
+  const all = [...a.places, ...b.places].map((place) => [JSON.stringify(place), place] as const);
+  return { mark: a.mark, places: [...new Map(all).values()] };
 }
 
 /** All that could be there of the way out, from a time when networks needed it. */

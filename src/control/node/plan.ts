@@ -12,6 +12,7 @@ import {
   type Wanted,
   type WantedLink,
   type WantedPlace,
+  type WantedTable,
 } from "./wanted.ts";
 
 /** What the engine has for a network, and what it is to have. */
@@ -120,7 +121,8 @@ function removals(
   for (const found of seen.values()) {
     const { namespace } = found;
     const place = wanted.places.find((candidate) => candidate.namespace === namespace);
-    const old = before.places.find((candidate) => candidate.namespace === namespace);
+    // Two of a namespace, when a change from one to the other was cut off.
+    const old = before.places.filter((candidate) => candidate.namespace === namespace);
     const wantedLinks = place?.links ?? [];
     for (const link of found.links) {
       const target = wantedLinks.find(({ name }) => name === link.name);
@@ -134,7 +136,9 @@ function removals(
       actions.push({ kind: "unlink", namespace, name: link.name });
     }
     if (place === undefined && namespace !== undefined) {
-      const isOurs = found.mark === wanted.mark || (found.isPristine && old?.isShared !== true);
+      const isOurs =
+        found.mark === wanted.mark ||
+        (found.isPristine && old.some(({ isShared }) => isShared !== true));
       const heir = found.links.find(({ alias }) => isMark(alias) && alias !== wanted.mark);
       if (isOurs && heir !== undefined) {
         // Another network's workload is in there: it is that network's from now on.
@@ -144,7 +148,7 @@ function removals(
         continue;
       }
     }
-    for (const { family, name } of old?.tables ?? []) {
+    for (const { family, name } of tablesOf(old)) {
       const isWanted = place?.tables.some(
         (table) => table.family === family && table.name === name,
       );
@@ -156,11 +160,16 @@ function removals(
   return actions;
 }
 
+function tablesOf(places: readonly WantedPlace[]): readonly WantedTable[] {
+  const all = places.flatMap(({ tables }) => tables);
+  return [...new Map(all.map((table) => [`${table.family} ${table.name}`, table])).values()];
+}
+
 /** By its alias; one that was only just made has none, and is known by its name. */
-function isRemovable(link: SeenLink, mark: string, old: WantedPlace | undefined): boolean {
+function isRemovable(link: SeenLink, mark: string, old: readonly WantedPlace[]): boolean {
   if (link.alias === mark) return true;
   const hasAlias = link.alias !== undefined && link.alias !== "";
-  const known = old?.links.find(({ name }) => name === link.name);
+  const known = old.flatMap(({ links }) => links).find(({ name }) => name === link.name);
   return !hasAlias && known !== undefined && isOurs(known, link);
 }
 

@@ -73,12 +73,19 @@ function place(
     const mac = workloadMac(resource.id, member);
     return { name: member.interface, kind: "veth", alias: mark, mac, addresses };
   });
-  const routes = members.flatMap((member) => routesOf(resource, member, members));
+  // A namespace has one route to each target: by the cable that came first.
+  const routes = new Map<string, WantedRoute>();
+  for (const member of members) {
+    for (const route of routesOf(resource, member, members)) {
+      const name = `${route.family} ${route.to}`;
+      if (!routes.has(name)) routes.set(name, route);
+    }
+  }
   const sysctls = members
     .filter(({ kind }) => kind === "join")
     .map((member): Sysctl => [`net/ipv6/conf/${member.interface}/accept_ra`, 0]);
   const isShared = !members.some(({ isMade }) => isMade === true);
-  return { namespace, mark, isShared, sysctls, links, routes, tables: [] };
+  return { namespace, mark, isShared, sysctls, links, routes: [...routes.values()], tables: [] };
 }
 
 /** A public gateway takes the default route; the network's own ranges stay with its own. */
