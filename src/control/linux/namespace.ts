@@ -4,8 +4,8 @@
  */
 import { closeSync, openSync } from "node:fs";
 import { z } from "zod";
-import { attempt } from "./command.ts";
 import { namespacePath } from "./ip.ts";
+import type { Shells } from "./shell.ts";
 import type { Sysctl } from "./sysctl.ts";
 
 /** A link with its addresses, as `ip -d -j address` has it, as far as it is looked at. */
@@ -91,10 +91,13 @@ const CUT = "@@wirehaul@@";
 const PARTS = 6;
 
 /** Looks at several places with one process. The answers are in the order of the questions. */
-export async function lookAt(places: readonly LookAt[]): Promise<(Found | undefined)[]> {
+export async function lookAt(
+  shells: Shells,
+  places: readonly LookAt[],
+): Promise<(Found | undefined)[]> {
   if (places.length === 0) return [];
   const script = places.map((place) => lookScript(place)).join("\n");
-  const { stdout, stderr } = await attempt(["sh", "-s"], { input: script });
+  const { stdout, stderr } = await shells.run(script);
   const parts = stdout.split(`${CUT}\n`).slice(1);
   if (parts.length !== places.length * PARTS) {
     throw new Error(`looking at the machine failed: ${stderr.trim()}`);
@@ -132,7 +135,7 @@ function lookScript(place: LookAt): string {
   if (namespace === undefined) return `(\n${body.join("\n")}\n)`;
   const missing = new Array<string>(PARTS).fill(cut).join("; ");
   return [
-    `if [ -e ${namespacePath(namespace)} ]; then ip netns exec ${namespace} sh -s <<'PLACE' || true`,
+    `if [ -e ${namespacePath(namespace)} ]; then ${visit(namespace)} <<'PLACE' || true`,
     ...body,
     "PLACE",
     `else ${missing}; fi`,
@@ -212,11 +215,11 @@ function stepText(step: Step): string {
 }
 
 /** Carries steps out in their order with one shell; the first that is refused ends it, and throws a {@link StepError}. */
-export async function doSteps(steps: readonly Step[], limitMs = 60_000): Promise<void> {
+export async function doSteps(shells: Shells, steps: readonly Step[]): Promise<void> {
   if (steps.length === 0) return;
   const visits = visitsOf(steps, groupsOf(steps));
   const script = visits.map((groups) => visitScript(steps, groups)).join("\n");
-  const result = await attempt(["sh", "-s"], { input: script, limitMs });
+  const result = await shells.run(script);
   if (result.code === 0) return;
   const { stderr } = result;
   const first = Number(/@@group (\d+)/.exec(stderr)?.[1] ?? 0);
@@ -243,6 +246,11 @@ function groupsOf(steps: readonly Step[]): (readonly [first: number, end: number
   return groups;
 }
 
+/** Not `ip netns exec`: that copies the mount namespace, which grows with each network namespace. */
+function visit(namespace: string): string {
+  return `nsenter --net=${namespacePath(namespace)} sh -s`;
+}
+
 /** Groups in a row of one namespace share one visit to it. */
 function visitsOf(
   steps: readonly Step[],
@@ -266,7 +274,7 @@ function visitScript(
   const isInside = namespace !== undefined && groups.some(([first]) => steps[first]?.kind !== "ip");
   const option = namespace === undefined || isInside ? "" : `-n ${namespace} `;
   const body = groups.map((group) => groupScript(steps, group, option)).join("\n");
-  return isInside ? `ip netns exec ${namespace} sh -s <<'VISIT' || exit 1\n${body}\nVISIT` : body;
+  return isInside ? `${visit(namespace)} <<'VISIT' || exit 1\n${body}\nVISIT` : body;
 }
 
 function groupScript(

@@ -3,6 +3,7 @@
  * change of WireGuard settings alone needs no look at the machine.
  */
 import { listLinks, listNamespaces } from "../linux/ip.ts";
+import { Shells } from "../linux/shell.ts";
 import type { DesiredNetwork } from "../model/desired-state.ts";
 import { MARK, markOf, namespaceName, SHARED_MARK, tunName } from "../model/names.ts";
 import type { Action } from "./action.ts";
@@ -54,6 +55,7 @@ const NOTHING_SEEN: SeenPlace = {
 export class Builder {
   exit: ExitSettings;
   readonly #parts: BuilderParts;
+  readonly #shells = new Shells();
   readonly #executor: Executor;
   readonly #built = new Map<string, Built>();
   /** What networks share is made by one at a time. */
@@ -66,7 +68,7 @@ export class Builder {
     this.#parts = parts;
     this.exit = parts.exit;
     const { devices, onAction, stepsAtOnce } = parts;
-    this.#executor = new Executor(devices, { onAction, stepsAtOnce });
+    this.#executor = new Executor(this.#shells, devices, { onAction, stepsAtOnce });
   }
 
   async refreshUnderlay(): Promise<void> {
@@ -75,7 +77,7 @@ export class Builder {
 
   /** Looks what there is, and removes what belongs to no network; `keep`: ids of networks that are not to be touched. */
   async begin(keep: readonly string[]): Promise<void> {
-    const { links, namespaces } = await findMarks();
+    const { links, namespaces } = await findMarks(this.#shells);
     const known = new Set([...this.#parts.networks().map(({ resource }) => resource.id), ...keep]);
     const ids = new Set(
       [...links, ...namespaces]
@@ -99,6 +101,10 @@ export class Builder {
   /** From now on others may have made what was not there at the start. */
   began(): void {
     this.#atStart = undefined;
+  }
+
+  close(): void {
+    this.#shells.close();
   }
 
   /** What was made is not sure any more, of one network or of all. */
@@ -140,7 +146,7 @@ export class Builder {
       exists: this.#parts.devices.has(name),
       settings: [],
     };
-    const actions = plan(nothing, before, await observe([before]), device);
+    const actions = plan(nothing, before, await observe(this.#shells, [before]), device);
     await this.#executor.run(actions, undefined);
     this.#built.delete(id);
     if (!this.#parts.networks().some(needsExit)) await this.#buildShared();
@@ -157,7 +163,7 @@ export class Builder {
   async planShared(): Promise<Action[]> {
     const wanted = exitWanted(this.exit, this.#underlay, this.#parts.networks());
     const before = this.#built.get(SHARED_MARK)?.wanted ?? wanted;
-    return plan(wanted, before, await observe([wanted, before]));
+    return plan(wanted, before, await observe(this.#shells, [wanted, before]));
   }
 
   async #buildShared(): Promise<void> {
@@ -167,7 +173,7 @@ export class Builder {
       const built = this.#built.get(SHARED_MARK);
       if (built?.settled === text) return;
       const before = built?.wanted ?? everythingShared(this.exit, this.#underlay);
-      const actions = plan(wanted, before, await observe([wanted, before]));
+      const actions = plan(wanted, before, await observe(this.#shells, [wanted, before]));
       this.#built.set(SHARED_MARK, { wanted: merge(wanted, before), settled: undefined });
       await this.#executor.run(actions, undefined);
       this.#built.set(SHARED_MARK, { wanted, settled: text });
@@ -179,7 +185,7 @@ export class Builder {
     const name = tunName(id);
     const seen = this.#isUntouched(wanted, before)
       ? new Map([[undefined, NOTHING_SEEN]])
-      : await observe([wanted, before]);
+      : await observe(this.#shells, [wanted, before]);
     const device: DevicePlan = {
       name,
       wanted: {

@@ -3,6 +3,7 @@
  * ends it; undoing is planning anew.
  */
 import { doSteps, type Step } from "../linux/namespace.ts";
+import type { Shells } from "../linux/shell.ts";
 import { type Action, stepOf } from "./action.ts";
 import type { Devices } from "./devices.ts";
 
@@ -16,10 +17,12 @@ export interface ExecutorOptions {
 const STEPS_AT_ONCE = 4_096;
 
 export class Executor {
+  readonly #shells: Shells;
   readonly #devices: Devices;
   readonly #options: ExecutorOptions;
 
-  constructor(devices: Devices, options: ExecutorOptions = {}) {
+  constructor(shells: Shells, devices: Devices, options: ExecutorOptions = {}) {
+    this.#shells = shells;
     this.#devices = devices;
     this.#options = options;
   }
@@ -31,7 +34,7 @@ export class Executor {
     const flush = async (): Promise<void> => {
       const some = steps;
       steps = [];
-      await doSteps(some);
+      await doSteps(this.#shells, some);
     };
     for (const action of actions) {
       const step = stepOf(action);

@@ -132,6 +132,7 @@ export class Networks {
     this.#isStopped = true;
     this.#retries.stop();
     await this.#turns.idle();
+    this.#builder.close();
     await this.#devices.closeAll();
   }
 

@@ -1,6 +1,7 @@
 /** What there is on the machine of what a plan speaks of: only what carries Wirehaul's marks counts as its own. Reads, never changes. */
 import { listLinks, listNamespaces } from "../linux/ip.ts";
 import { type Found, type FoundLink, type LookAt, lookAt } from "../linux/namespace.ts";
+import type { Shells } from "../linux/shell.ts";
 import { LINK_GROUP, MARK } from "../model/names.ts";
 import { ROUTE_PROTOCOL, type Wanted } from "./wanted.ts";
 
@@ -42,9 +43,9 @@ export interface SeenPlace {
 export type Seen = ReadonlyMap<string | undefined, SeenPlace>;
 
 /** Looks at all that the given states speak of: what is wanted, and what was wanted before. */
-export async function observe(states: readonly Wanted[]): Promise<Seen> {
+export async function observe(shells: Shells, states: readonly Wanted[]): Promise<Seen> {
   const looks = looksOf(states);
-  const found = await lookAt(looks);
+  const found = await lookAt(shells, looks);
   const seen = new Map<string | undefined, SeenPlace>();
   for (const [index, { namespace }] of looks.entries()) {
     const place = found[index];
@@ -137,7 +138,7 @@ function routeOf({
 }
 
 /** Marks that are found in the host's links and in namespaces: of networks that are wanted, and of those that are not any more. */
-export async function findMarks(): Promise<{
+export async function findMarks(shells: Shells): Promise<{
   readonly links: readonly { readonly name: string; readonly mark: string }[];
   readonly namespaces: readonly { readonly name: string; readonly mark: string }[];
 }> {
@@ -158,7 +159,7 @@ export async function findMarks(): Promise<{
         sysctls: [],
       }),
     );
-    for (const [index, place] of (await lookAt(looks)).entries()) {
+    for (const [index, place] of (await lookAt(shells, looks)).entries()) {
       const mark = place?.links.find(({ ifname }) => ifname === "lo")?.ifalias;
       if (mark?.startsWith(MARK)) found.push({ name: some[index]!, mark });
     }

@@ -58,10 +58,10 @@ export function plan(
     ...inHost.flatMap(({ place, seen: found }) => tableActions(place, found)),
     ...linkActions(places, device, isTunMissing),
     ...[...inHost, ...inside].flatMap(({ place, seen: found }) => [
-      ...markActions(place, found),
       // Before anything in there is up.
       ...(place.namespace === undefined ? [] : tableActions(place, found)),
       ...sysctlActions(place, found),
+      ...markActions(place, found),
       ...settingActions(place, found, isTunMissing),
       ...upActions(place, found, isTunMissing),
       ...routeActions(place, found, isTunMissing),
