@@ -91,7 +91,10 @@ function seenOf(namespace: string | undefined, found: Found): SeenPlace {
   return {
     namespace,
     mark: mark?.startsWith(MARK) ? mark : undefined,
-    isPristine: links.length === 0 && mark === undefined && loopback?.flags.includes("UP") !== true,
+    isPristine:
+      links.every(({ isOwn }) => isOwn) &&
+      mark === undefined &&
+      loopback?.flags.includes("UP") !== true,
     links,
     routes: [
       ...found.routes4.map((route) => ({ ...routeOf(route), family: 4 as const })),
