@@ -71,6 +71,17 @@ const TEXT_MAX = 256;
 /** RFC 791: every host takes 576; WireGuard itself works down to it. RFC 8200 wants 1280 for IPv6 inside. */
 const MTU_MIN = 576;
 const MTU_MAX = 65_455;
+const MTU_MIN_IPV6 = 1_280;
+/** RFC 6890: this network, loopback, link-local, multicast and beyond. */
+const NO_HOSTS: readonly string[] = [
+  "0.0.0.0/8",
+  "127.0.0.0/8",
+  "169.254.0.0/16",
+  "224.0.0.0/3",
+  "::/8",
+  "fe80::/10",
+  "ff00::/8",
+];
 
 const text = z.string().min(1).max(TEXT_MAX);
 
@@ -170,6 +181,22 @@ const schema: z.ZodType<NetworkResource> = shape
         fault(["subnet6"], `${value.subnet6} is too small: /120 is the least`);
       if (value.range6 !== undefined && !contains(cidrOf(value.range6), subnet6)) {
         fault(["subnet6"], `${value.subnet6} is not inside ${value.range6}`);
+      }
+    }
+    const hasIpv6 = [value.subnet6, value.range6, ...value.tunnelAddresses].some((prefix) =>
+      prefix?.includes(":"),
+    );
+    // RFC 8200 5: Linux takes IPv6 off a link with less.
+    if (hasIpv6 && value.mtu !== undefined && value.mtu < MTU_MIN_IPV6) {
+      fault(["mtu"], `IPv6 needs ${MTU_MIN_IPV6}, ${value.mtu} is less`);
+    }
+    for (const name of ["range", "subnet", "subnet6", "range6"] as const) {
+      const prefix = value[name];
+      if (
+        prefix !== undefined &&
+        NO_HOSTS.some((other) => overlaps(cidrOf(other), cidrOf(prefix)))
+      ) {
+        fault([name], `${prefix} is no prefix that a host can be in`);
       }
     }
     for (const [at, address] of value.tunnelAddresses.entries()) {

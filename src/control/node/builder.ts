@@ -6,11 +6,12 @@ import { listLinks, listNamespaces } from "../linux/ip.ts";
 import { Shells } from "../linux/shell.ts";
 import type { DesiredNetwork } from "../model/desired-state.ts";
 import { MARK, markOf, namespaceName, SHARED_MARK, tunName } from "../model/names.ts";
+import { RefusedError } from "../model/problem.ts";
 import type { Action } from "./action.ts";
 import { networkWanted, tunnelMtu } from "./blueprint.ts";
 import type { Devices } from "./devices.ts";
 import { Executor } from "./execute.ts";
-import { type ExitSettings, exitWanted, needsExit, type Underlay } from "./exit.ts";
+import { type ExitSettings, exitClash, exitWanted, needsExit, type Underlay } from "./exit.ts";
 import { findMarks, observe, type SeenPlace } from "./observe.ts";
 import { type DevicePlan, plan } from "./plan.ts";
 import { Turns } from "./reconcile.ts";
@@ -168,6 +169,13 @@ export class Builder {
 
   async #buildShared(): Promise<void> {
     await this.#shared.run(SHARED_MARK, async () => {
+      const clash = exitClash(this.exit, this.#underlay.lan);
+      if (clash !== undefined) {
+        throw new RefusedError(
+          "conflict",
+          `the exit's range ${this.exit.range} overlaps ${clash}, which this node is in: set another one`,
+        );
+      }
       const wanted = exitWanted(this.exit, this.#underlay, this.#parts.networks());
       const text = JSON.stringify(wanted);
       const built = this.#built.get(SHARED_MARK);

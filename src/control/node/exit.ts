@@ -3,7 +3,15 @@
  * the host, which masquerades it behind its own address: no second DHCP lease. Nothing passes between networks, nothing into the
  * underlay's LAN unless a network is allowed to, nothing in that was not asked for. Pure.
  */
-import { addressText, cidrOf, formatCidr, hostOf, networkOf, sizeOf } from "../model/cidr.ts";
+import {
+  addressText,
+  cidrOf,
+  formatCidr,
+  hostOf,
+  networkOf,
+  overlaps,
+  sizeOf,
+} from "../model/cidr.ts";
 import type { DesiredNetwork } from "../model/desired-state.ts";
 import { EXIT_BRIDGE, EXIT_NAMESPACE, LINK_GROUP, macOf, SHARED_MARK } from "../model/names.ts";
 import type { Wanted, WantedLink, WantedPlace, WantedRoute } from "./wanted.ts";
@@ -103,6 +111,19 @@ function hostLink({ range }: ExitSettings): { readonly host: string; readonly in
 /** True if a network needs the way out. */
 export function needsExit({ resource }: DesiredNetwork): boolean {
   return resource.internet || resource.lan.length > 0;
+}
+
+/** Which of the prefixes the way out's own range would take away from the machine or from a network; undefined: none. */
+export function exitClash(
+  { range, range6 }: ExitSettings,
+  prefixes: readonly string[],
+): string | undefined {
+  const own = [range, range6].map(cidrOf);
+  // A default route is everything's, and the more specific wins.
+  return prefixes.find((text) => {
+    const prefix = cidrOf(text);
+    return prefix.length > 0 && own.some((other) => overlaps(other, prefix));
+  });
 }
 
 /** What is shared, for these networks. Nothing, if none needs it. */

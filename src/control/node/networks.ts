@@ -15,7 +15,7 @@ import { checkWorkload, parseWorkload, type Workload } from "../model/workload.t
 import { type Action, describe } from "./action.ts";
 import { Builder } from "./builder.ts";
 import { Devices } from "./devices.ts";
-import { DEFAULT_EXIT, type ExitSettings, freeExitIndex } from "./exit.ts";
+import { DEFAULT_EXIT, type ExitSettings, exitClash, freeExitIndex } from "./exit.ts";
 import { DEFAULT_RANGE, DEFAULT_RESERVED, isPortFree, type PortList, Ports } from "./ports.ts";
 import { Retries, Turns } from "./reconcile.ts";
 import { Store } from "./store.ts";
@@ -305,6 +305,18 @@ export class Networks {
     const own = resource.peers.findIndex((peer) => peer.publicKey === publicKey);
     if (own >= 0) {
       throw new RefusedError("invalid", `peers.${own}.publicKey is this node's own: leave it out`);
+    }
+    const { range, range6, subnet6, tunnelAddresses } = resource;
+    const prefixes = [range, range6, subnet6, ...tunnelAddresses];
+    const clash = exitClash(
+      this.#builder.exit,
+      prefixes.filter((prefix) => prefix !== undefined),
+    );
+    if (clash !== undefined) {
+      throw new RefusedError(
+        "conflict",
+        `${clash} overlaps this node's exit range ${this.#builder.exit.range}: choose another`,
+      );
     }
     const taken = new Set([...this.#entries.values()].map(({ desired }) => desired.exitIndex));
     const exitIndex = before?.exitIndex ?? freeExitIndex(this.#builder.exit, taken);

@@ -58,7 +58,8 @@ export class Store {
     const networks: DesiredNetwork[] = [];
     const ids = new Set<string>();
     for (const file of readdirSync(join(this.#folder, NETWORKS))) {
-      const match = /^([^.]+)\.json(\.previous)?$/.exec(file);
+      // One of which only corrupt files are left stays lost, start after start.
+      const match = /^([^.]+)\.json(\.previous)?(\.corrupt-\d+)?$/.exec(file);
       if (match?.[1] !== undefined) ids.add(match[1]);
     }
     for (const id of [...ids].sort()) {
@@ -86,6 +87,9 @@ export class Store {
     // The old generation first: alone it would bring the network back.
     rmSync(`${path}${PREVIOUS}`, { force: true });
     rmSync(path, { force: true });
+    for (const file of readdirSync(join(this.#folder, NETWORKS))) {
+      if (file.startsWith(`${id}${ENDING}`)) rmSync(join(this.#folder, NETWORKS, file));
+    }
     this.#syncFolder(NETWORKS);
   }
 
