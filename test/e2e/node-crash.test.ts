@@ -104,6 +104,24 @@ describe("a power cut before each step", () => {
 
 describe("the disk", () => {
   labTest(
+    "a second node on the same state is refused; after a kill the next one is not",
+    async (lab) => {
+      const [a] = await twoMachines(lab);
+      await a.start();
+      const first = a.node;
+      const second = a.launch();
+      expect((await second.ended).stderr).toMatch(
+        new RegExp(`process ${first.pid} serves the state in .* already: end it first`),
+      );
+      first.signal("SIGKILL");
+      await first.ended;
+      await a.start();
+      await a.node.stop();
+      await a.start();
+    },
+  );
+
+  labTest(
     "a file that is corrupt is put aside, and the one before it is used; other networks don't notice",
     async (lab) => {
       const [a] = await twoMachines(lab);

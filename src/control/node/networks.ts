@@ -18,6 +18,7 @@ import { Devices } from "./devices.ts";
 import { DEFAULT_EXIT, type ExitSettings, exitClash, freeExitIndex } from "./exit.ts";
 import { DEFAULT_RANGE, DEFAULT_RESERVED, isPortFree, type PortList, Ports } from "./ports.ts";
 import { Retries, Turns } from "./reconcile.ts";
+import { StateLock } from "./state-lock.ts";
 import { Store } from "./store.ts";
 import { type NetworkDetails, type NetworkSummary, publicKeyOf, publicView } from "./view.ts";
 import type { KeepaliveOf } from "./wireguard.ts";
@@ -56,6 +57,7 @@ export interface DryRun {
 export class Networks {
   readonly #log: (level: "info" | "error", text: string) => void;
   readonly #store: Store;
+  readonly #lock: StateLock;
   readonly #devices: Devices;
   readonly #ports: Ports;
   readonly #turns = new Turns();
@@ -74,6 +76,7 @@ export class Networks {
     this.#random = options.random ?? Math.random;
     const now = options.now ?? Date.now;
     this.#store = new Store(options.folder, now);
+    this.#lock = new StateLock(options.folder);
     const { networks, leases, complaints, lost } = this.#store.load();
     for (const text of complaints) this.#log("error", text);
     for (const id of lost) {
@@ -134,6 +137,7 @@ export class Networks {
     await this.#turns.idle();
     this.#builder.close();
     await this.#devices.closeAll();
+    this.#lock.release();
   }
 
   /** Creates a network or changes it; settles when it is so on the machine. What fails is undone. */
@@ -279,7 +283,7 @@ export class Networks {
       await this.#unbuild(id);
       return;
     }
-    this.#store.saveNetwork(before);
+    this.#store.takeBack(id);
     this.#entries.set(id, { desired: before, problem: "a change failed" });
     await this.#build(id);
   }
@@ -356,6 +360,8 @@ export class Networks {
   }
 
   async #unbuild(id: string): Promise<void> {
+    // Meanwhile somebody may have made one of this name again.
+    if (this.#entries.has(id) || this.#isStopped) return;
     try {
       await this.#builder.remove(id);
       this.#retries.clear(id);

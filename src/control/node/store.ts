@@ -81,6 +81,13 @@ export class Store {
     this.#write(join(NETWORKS, network.resource.id), network);
   }
 
+  /** Puts the generation before the last save back; needs no room on the disk. */
+  takeBack(id: string): void {
+    const path = this.#path(join(NETWORKS, id));
+    renameSync(`${path}${PREVIOUS}`, path);
+    this.#syncFolder(NETWORKS);
+  }
+
   /** Gone from the disk when it returns. */
   removeNetwork(id: string): void {
     const path = this.#path(join(NETWORKS, id));

@@ -114,6 +114,16 @@ describe("Store", () => {
     expect(readdirSync(join(folder, "networks"))).toEqual(["bbb.json"]);
   });
 
+  it("takes the last change back", () => {
+    const store = new Store(folder);
+    for (const revision of [1, 2, 3]) store.saveNetwork(network("aaa", revision));
+    store.takeBack("aaa");
+    expect(store.load()).toMatchObject({ networks: [network("aaa", 2)], complaints: [] });
+    expect(readdirSync(join(folder, "networks"))).toEqual(["aaa.json"]);
+    store.saveNetwork(network("aaa", 4));
+    expect(store.load().networks).toEqual([network("aaa", 4)]);
+  });
+
   it("what was only half written is no state", () => {
     const store = new Store(folder);
     store.saveNetwork(network("aaa", 1));
