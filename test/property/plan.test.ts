@@ -12,7 +12,7 @@ import type { Wanted } from "../../src/control/node/wanted.ts";
 import { MachineModel } from "../reference/machine-model.ts";
 
 const ID = "aaa";
-const UNDERLAY: Underlay = { mtu: 1500, lan: ["192.0.2.0/24"], device6: undefined };
+const UNDERLAY: Underlay = { mtu: 1500, lan: ["192.0.2.0/24"], device6: undefined, seed: "s" };
 const KEY = "wD2HUHnLyHZGXgwo3Xk6wOxnnTAzl3F7oCmYdPJ8E1Q=";
 
 const workloads: fc.Arbitrary<Workload[]> = fc.subarray<Workload>([

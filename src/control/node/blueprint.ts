@@ -39,7 +39,7 @@ export function networkWanted(
   underlay: Underlay,
 ): Wanted {
   const { resource, workloads } = network;
-  const parts = workloadParts(resource, workloads);
+  const parts = workloadParts(resource, workloads, underlay.seed);
   const bridge = bridgeName(resource.id);
   const mark = markOf(resource.id);
   const host: WantedPlace = {

@@ -29,6 +29,8 @@ export interface BuilderParts {
   readonly exit: ExitSettings;
   /** Where UDP sockets are opened. */
   readonly sockets: () => string | undefined;
+  /** See {@link Underlay.seed}. */
+  readonly seed: string;
   /** All that are desired. */
   readonly networks: () => readonly DesiredNetwork[];
   readonly keepaliveOf?: KeepaliveOf | undefined;
@@ -61,7 +63,7 @@ export class Builder {
   readonly #built = new Map<string, Built>();
   /** What networks share is made by one at a time. */
   readonly #shared = new Turns(1);
-  #underlay: Underlay = { mtu: 1500, lan: [], device6: undefined };
+  #underlay: Underlay = { mtu: 1500, lan: [], device6: undefined, seed: "" };
   /** Names of the host's links and namespaces at the start: what is not there needs no look. */
   #atStart: ReadonlySet<string> | undefined;
 
@@ -73,7 +75,7 @@ export class Builder {
   }
 
   async refreshUnderlay(): Promise<void> {
-    this.#underlay = await readUnderlay(this.#parts.sockets());
+    this.#underlay = await readUnderlay(this.#parts.sockets(), this.#parts.seed);
   }
 
   /** Looks what there is, and removes what belongs to no network; `keep`: ids of networks that are not to be touched. */

@@ -40,6 +40,8 @@ export interface Underlay {
   readonly lan: readonly string[];
   /** The link of the IPv6 default route; undefined: there is none. */
   readonly device6: string | undefined;
+  /** Unlike any other node's: MAC addresses on links that nodes share are derived from it. */
+  readonly seed: string;
 }
 
 /** As zos has it, and a ULA of our own for IPv6. */
@@ -217,6 +219,7 @@ function innerPlace(
     mtu,
     addresses: [...exitAddresses(settings, 1), "fe80::1/64"],
   };
+  const nicMac = macOf(`${NIC} ${underlay.seed} ${nic?.parent}`);
   const out: WantedLink =
     nic === undefined
       ? {
@@ -229,9 +232,9 @@ function innerPlace(
       : {
           name: NIC,
           kind: "macvlan",
-          create: `link add link ${nic.parent} name ${NIC} netns ${EXIT_NAMESPACE} address ${macOf(`${NIC} ${nic.parent}`)} ${GROUP} type macvlan mode bridge`,
+          create: `link add link ${nic.parent} name ${NIC} netns ${EXIT_NAMESPACE} address ${nicMac} ${GROUP} type macvlan mode bridge`,
           alias: SHARED_MARK,
-          mac: macOf(`${NIC} ${nic.parent}`),
+          mac: nicMac,
           addresses: nic.addresses,
         };
   const via4 = nic === undefined ? host : nic.gateway4;

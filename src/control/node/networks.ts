@@ -108,6 +108,7 @@ export class Networks {
     this.#retries = new Retries(this.#random);
     this.#builder = new Builder({
       devices: this.#devices,
+      seed: this.#store.seed(),
       exit: options.exit ?? DEFAULT_EXIT,
       sockets: () => this.#sockets,
       networks: () => [...this.#entries.values()].map(({ desired }) => desired),

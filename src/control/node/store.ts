@@ -4,7 +4,7 @@
  * kept. One that can't be read is put aside and the generation before is used. Files are root's alone: they hold private keys.
  */
 
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import {
   closeSync,
   existsSync,
@@ -19,6 +19,7 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
+import { z } from "zod";
 import {
   type DesiredNetwork,
   type PortLease,
@@ -29,6 +30,7 @@ import {
 
 const NETWORKS = "networks";
 const LEASES = "leases";
+const SEED = "seed";
 const ENDING = ".json";
 const PREVIOUS = ".previous";
 
@@ -74,6 +76,16 @@ export class Store {
     }
     const leases = this.#read(LEASES, parseLeases, complaints) ?? [];
     return { networks, leases, complaints, lost };
+  }
+
+  /** A random text that is always the same for this folder, and no other node's. */
+  seed(): string {
+    const parse = (value: unknown): string => z.string().min(1).parse(value);
+    const known = this.#read(SEED, parse, []);
+    if (known !== undefined) return known;
+    const fresh = randomBytes(16).toString("hex");
+    this.#write(SEED, fresh);
+    return fresh;
   }
 
   /** On the disk when it returns. Throws what the disk refuses; then the old state stays. */

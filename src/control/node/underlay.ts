@@ -8,7 +8,7 @@ import type { Underlay } from "./exit.ts";
 const MTU_DEFAULT = 1500;
 
 /** `sockets`: the namespace that holds the sockets; undefined: this process's. Links of Wirehaul's own don't count. */
-export async function readUnderlay(sockets: string | undefined): Promise<Underlay> {
+export async function readUnderlay(sockets: string | undefined, seed: string): Promise<Underlay> {
   const [links, routes4, routes6] = await Promise.all([
     listLinks(sockets),
     listRoutes(4, sockets),
@@ -32,6 +32,7 @@ export async function readUnderlay(sockets: string | undefined): Promise<Underla
   );
   const host6 = sockets === undefined ? routes6 : await listRoutes(6);
   return {
+    seed,
     mtu: mtus.length === 0 ? MTU_DEFAULT : Math.min(...mtus),
     lan: [...lan].sort(),
     device6: host6.find(({ dst, dev }) => dst === "default" && !own.has(dev ?? ""))?.dev,

@@ -17,15 +17,16 @@ export interface WorkloadParts {
 }
 
 /** The MAC address of a workload's interface. */
-export function workloadMac(network: string, { kind, id }: Workload): string {
-  return macOf(`${kind} ${network}/${id}`);
+export function workloadMac(seed: string, network: string, { kind, id }: Workload): string {
+  return macOf(`${kind} ${seed} ${network}/${id}`);
 }
 
 export function workloadParts(
   resource: NetworkResource,
   workloads: readonly Workload[],
+  seed: string,
 ): WorkloadParts {
-  const hostLinks = workloads.map((workload) => hostLink(resource.id, workload));
+  const hostLinks = workloads.map((workload) => hostLink(seed, resource.id, workload));
   const inside = new Map<string, (Join | PublicAddress)[]>();
   for (const workload of workloads) {
     if (workload.kind === "tap" || workload.namespace === undefined) continue;
@@ -37,12 +38,12 @@ export function workloadParts(
   return {
     hostLinks,
     hostSysctls: hostLinks.map(({ name }): Sysctl => [`net/ipv6/conf/${name}/disable_ipv6`, 1]),
-    hostTables: guarded.length === 0 ? [] : [guardTable(resource.id, guarded)],
-    places: [...inside].map(([namespace, members]) => place(resource, namespace, members)),
+    hostTables: guarded.length === 0 ? [] : [guardTable(seed, resource.id, guarded)],
+    places: [...inside].map(([namespace, members]) => place(seed, resource, namespace, members)),
   };
 }
 
-function hostLink(network: string, workload: Workload): WantedLink {
+function hostLink(seed: string, network: string, workload: Workload): WantedLink {
   const name = portName(workload.kind, network, workload.id);
   const master = workload.kind === "public" ? workload.bridge : bridgeName(network);
   const common = { name, alias: markOf(network), master, addresses: [] } as const;
@@ -52,12 +53,13 @@ function hostLink(network: string, workload: Workload): WantedLink {
       workload.kind === "tap" && workload.owner !== undefined ? ` user ${workload.owner}` : "";
     return { ...common, kind: "tap", create: `tuntap add dev ${name} mode tap${owner} vnet_hdr` };
   }
-  const mac = workloadMac(network, workload);
+  const mac = workloadMac(seed, network, workload);
   const far = `peer name ${workload.interface} netns ${namespace} address ${mac} ${GROUP}`;
   return { ...common, kind: "veth", create: `link add name ${name} ${GROUP} type veth ${far}` };
 }
 
 function place(
+  seed: string,
   resource: NetworkResource,
   namespace: string,
   members: readonly (Join | PublicAddress)[],
@@ -70,7 +72,7 @@ function place(
         : member.addresses.map(
             (text) => `${text}/${(subnetOf(text, resource) ?? "").split("/")[1]}`,
           );
-    const mac = workloadMac(resource.id, member);
+    const mac = workloadMac(seed, resource.id, member);
     return { name: member.interface, kind: "veth", alias: mark, mac, addresses };
   });
   // A namespace has one route to each target: by the cable that came first.
@@ -134,8 +136,8 @@ function routesOf(
  * From a public port only its own MAC address with its own addresses, in IPv4, ARP, IPv6 and neighbour discovery, and no router's
  * words; to it only what is for it.
  */
-function guardTable(network: string, guarded: readonly PublicAddress[]): WantedTable {
-  const from = guarded.flatMap((workload) => guardRules(network, workload));
+function guardTable(seed: string, network: string, guarded: readonly PublicAddress[]): WantedTable {
+  const from = guarded.flatMap((workload) => guardRules(seed, network, workload));
   const to = guarded.map(({ id, addresses }) => {
     const own = addresses
       .map(cidrOf)
@@ -157,9 +159,9 @@ ${to.join("\n")}
   };
 }
 
-function guardRules(network: string, workload: PublicAddress): string[] {
+function guardRules(seed: string, network: string, workload: PublicAddress): string[] {
   const port = `iifname "${portName("public", network, workload.id)}"`;
-  const mac = workloadMac(network, workload);
+  const mac = workloadMac(seed, network, workload);
   const own = workload.addresses.map(cidrOf);
   const v4 = own.filter(({ family }) => family === 2).map(addressText);
   const v6 = own.filter(({ family }) => family === 10).map(addressText);

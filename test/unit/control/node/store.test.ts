@@ -57,6 +57,12 @@ describe("Store", () => {
     }
   });
 
+  it("has a seed that stays, and is no other folder's", () => {
+    const seed = new Store(folder).seed();
+    expect(new Store(folder).seed()).toBe(seed);
+    expect(new Store(join(folder, "other")).seed()).not.toBe(seed);
+  });
+
   it("forgets what was removed, all generations of it", () => {
     const store = new Store(folder);
     for (const revision of [1, 2, 3]) store.saveNetwork(network("aaa", revision));
