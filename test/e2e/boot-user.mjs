@@ -64,8 +64,8 @@ const census = new Census({
   match,
   away: () => boot.probing,
   onChange: (nics) => say("census", { nics }),
+  whenReady: () => boot.whenOnline(),
   publish: async (nics) => {
-    await boot.whenOnline();
     const response = await fetch(new URL("/census", registry.url), {
       method: "POST",
       body: JSON.stringify(nics),

@@ -14,6 +14,8 @@ export interface CensusOptions {
   readonly match: NicMatch;
   /** Takes it to the registry; rejects: it will be tried again, with what the census is then. */
   readonly publish: (nics: readonly Nic[]) => Promise<void>;
+  /** Resolves when there is somebody to publish to: what goes out then is of that moment. */
+  readonly whenReady?: (() => Promise<void>) | undefined;
   readonly onChange?: ((nics: readonly Nic[]) => void) | undefined;
   /** NICs that are away in a probe's namespace just now: they count as they were. */
   readonly away?: (() => ReadonlySet<string>) | undefined;
@@ -39,6 +41,9 @@ export class Census {
   #current: readonly Nic[] | undefined;
   #published: string | undefined;
   #waiting: (() => void)[] = [];
+  readonly #stopped: Promise<void> = new Promise((resolve) => {
+    this.#abort.signal.addEventListener("abort", () => resolve(), { once: true });
+  });
   #running: Promise<unknown> | undefined;
 
   constructor(options: CensusOptions) {
@@ -123,9 +128,11 @@ export class Census {
   }
 
   async #publish(): Promise<void> {
-    const { clock, publish, log } = this.#options;
+    const { clock, publish, whenReady, log } = this.#options;
     let failures = 0;
     while (!this.#abort.signal.aborted) {
+      await Promise.race([whenReady?.(), this.#stopped]);
+      if (this.#abort.signal.aborted) return;
       const nics = this.#current;
       if (nics === undefined || this.isPublished) {
         await this.#news.wait(REREAD_MS);

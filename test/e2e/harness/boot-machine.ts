@@ -3,11 +3,15 @@
  * veth pairs, routers with dnsmasq at the other ends, and a registry behind the routers.
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { type Background, run, until } from "../../../src/cli/demo/command.ts";
 import type { Lab, Namespace } from "../../../src/cli/demo/lab.ts";
+import type { Nic } from "../../../src/control/model/nic.ts";
+import type { BootStatus } from "../../../src/control/node/boot/boot.ts";
+import type { ConfigurationStatus } from "../../../src/control/node/configuration.ts";
 
 export const REGISTRY4 = "203.0.113.1";
 export const REGISTRY6 = "2001:db8:ffff::1";
@@ -45,11 +49,11 @@ export class Internet {
   }
 
   /** Censuses that arrived, as [name, record] of each NIC by name, the newest last. */
-  censuses(): { from: string; body: CensusNic[] }[] {
+  censuses(): { from: string; body: Nic[] }[] {
     return (this.#registry?.output ?? "")
       .split("\n")
       .filter((line) => line.startsWith("{"))
-      .map((line) => JSON.parse(line) as { from: string; body: CensusNic[] });
+      .map((line) => JSON.parse(line) as { from: string; body: Nic[] });
   }
 
   async router(number: number, options: RouterOptions = {}): Promise<Router> {
@@ -85,19 +89,6 @@ export class Internet {
   }
 }
 
-export interface CensusNic {
-  readonly name: string;
-  readonly mac: string;
-  readonly carrier: boolean;
-  readonly bridge?: string;
-  readonly addresses: readonly string[];
-  readonly gateways: readonly string[];
-  readonly routes: readonly { readonly to: string; readonly via?: string }[];
-  readonly mtu: number;
-  readonly speedMbps?: number;
-  readonly kind: string;
-}
-
 export interface RouterOptions {
   /** Without it there is no DHCP. */
   readonly dhcp?: boolean;
@@ -121,9 +112,12 @@ export class Router {
     this.#options = options;
   }
 
-  /** After its `lan` is there. */
-  async serve(): Promise<void> {
+  /** After its `lan` is there. With `forget` it knows no lease of before. */
+  async serve(again: { range?: string; forget?: boolean } = {}): Promise<void> {
     const { number } = this;
+    const { range = `10.${number}.0.50,10.${number}.0.99` } = again;
+    const leases = join(this.#lab.folder, `leases${number}`);
+    if (again.forget === true) rmSync(leases, { force: true });
     const { dhcp = true, ra = false, extra = [] } = this.#options;
     if (!dhcp && !ra) return;
     this.#dnsmasq = this.namespace.spawn([
@@ -139,9 +133,9 @@ export class Router {
       "--log-dhcp",
       "--interface=lan",
       "--dhcp-authoritative",
-      `--dhcp-leasefile=${join(this.#lab.folder, `leases${number}`)}`,
+      `--dhcp-leasefile=${leases}`,
       `--host-record=registry.test,${REGISTRY4},${REGISTRY6}`,
-      ...(dhcp ? [`--dhcp-range=10.${number}.0.50,10.${number}.0.99,255.255.255.0,2m`] : []),
+      ...(dhcp ? [`--dhcp-range=${range},255.255.255.0,2m`] : []),
       ...(ra ? ["--enable-ra", `--dhcp-range=2001:db8:${number}::,ra-only,64`] : []),
       ...extra,
     ]);
@@ -163,8 +157,36 @@ export interface BootEvent {
   readonly [key: string]: unknown;
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: answers are JSON of a program under test; each test looks at what it needs
-type Json = any;
+/** An object of `ip -j`, as far as tests look at it. */
+export interface IpRow {
+  readonly ifname: string;
+  readonly address: string;
+  readonly mtu: number;
+  readonly flags: readonly string[];
+  readonly ifalias?: string;
+  readonly master?: string;
+  readonly linkinfo?: { readonly info_kind?: string };
+  readonly addr_info?: readonly { readonly scope: string; readonly local: string }[];
+  readonly dst?: string;
+  readonly gateway?: string;
+  readonly name?: string;
+}
+
+export interface Reply {
+  readonly status: BootStatus;
+  readonly configuration: ConfigurationStatus;
+  readonly nics: readonly Nic[];
+  readonly error?: string;
+  readonly kind?: string;
+}
+
+function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, "utf8").trim();
+  } catch {
+    return "";
+  }
+}
 
 export class BootMachine {
   readonly lab: Lab;
@@ -199,9 +221,33 @@ export class BootMachine {
     return await run(this.command(command));
   }
 
-  async json(command: readonly string[]): Promise<Json> {
-    const text = await this.exec(command);
-    return text.trim() === "" ? [] : JSON.parse(text);
+  background(command: readonly string[]): Background {
+    return this.lab.spawn(this.command(command));
+  }
+
+  async hasLink(name: string): Promise<boolean> {
+    return (await this.ip("link show")).some(({ ifname }) => ifname === name);
+  }
+
+  /** Processes of a name in this machine's own network namespace. */
+  async pids(name: string): Promise<number[]> {
+    const inside = (await run(["ip", "netns", "pids", this.namespace.name])).split("\n");
+    return inside
+      .filter(Boolean)
+      .map(Number)
+      .filter((pid) => commandOf(pid) === name);
+  }
+
+  /** Runs `ip -j ARGS`. */
+  async ip(args: string): Promise<IpRow[]> {
+    const text = await this.exec(["ip", "-j", ...args.split(" ")]);
+    return text.trim() === "" ? [] : (JSON.parse(text) as IpRow[]);
+  }
+
+  async link(name: string): Promise<IpRow> {
+    const [link] = await this.ip(`-d link show dev ${name}`);
+    if (link === undefined) throw new Error(`no link ${name}`);
+    return link;
   }
 
   /** Runs in a namespace of the machine's own. */
@@ -275,16 +321,22 @@ export class BootMachine {
     await this.#ended;
   }
 
-  async request(request: Readonly<Record<string, unknown>>): Promise<Json> {
+  /** Sends a request without waiting; its number. */
+  send(request: Readonly<Record<string, unknown>>): number {
     this.#requests += 1;
-    const id = this.#requests;
-    this.#node?.stdin?.write(`${JSON.stringify({ id, ...request })}\n`);
-    return await this.until(`an answer to ${JSON.stringify(request)}`, () =>
-      this.events.find((event) => event.event === "answer" && event["id"] === id),
-    );
+    this.#node?.stdin?.write(`${JSON.stringify({ id: this.#requests, ...request })}\n`);
+    return this.#requests;
   }
 
-  async status(): Promise<Json> {
+  async request(request: Readonly<Record<string, unknown>>): Promise<Reply> {
+    const id = this.send(request);
+    const answer = await this.until(`an answer to ${JSON.stringify(request)}`, () =>
+      this.events.find((event) => event.event === "answer" && event["id"] === id),
+    );
+    return answer as unknown as Reply;
+  }
+
+  async status(): Promise<BootStatus> {
     return (await this.request({ status: true })).status;
   }
 
@@ -311,10 +363,10 @@ export class BootMachine {
 
   /** Global addresses of a link, without lengths. */
   async addresses(link: string, namespace?: string): Promise<string[]> {
-    const inside = namespace === undefined ? [] : ["-n", namespace];
-    const list = await this.json(["ip", "-j", ...inside, "address", "show", "dev", link]);
-    return (list[0]?.addr_info ?? [])
-      .filter(({ scope }: Json) => scope === "global")
-      .map(({ local }: Json) => local as string);
+    const inside = namespace === undefined ? "" : `-n ${namespace} `;
+    const [row] = await this.ip(`${inside}address show dev ${link}`);
+    return (row?.addr_info ?? [])
+      .filter(({ scope }) => scope === "global")
+      .map(({ local }) => local);
   }
 }
