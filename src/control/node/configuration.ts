@@ -17,7 +17,7 @@ import type { Roles } from "./roles.ts";
 
 export interface ConfigurationOptions {
   readonly initial: NodeConfig;
-  readonly boot: Pick<Boot, "configure" | "isRegistryReached" | "status">;
+  readonly boot: Pick<Boot, "configure" | "hold" | "isRegistryReached" | "status">;
   readonly roles: Pick<Roles, "apply">;
   /** The uplink bridge's name. */
   readonly bridge: string;
@@ -28,7 +28,7 @@ export interface ConfigurationOptions {
   readonly log: (text: string) => void;
   /** The operator's own choice of an uplink, which holds as long as the configuration gives nobody the role. */
   readonly uplink?: UplinkSettings | undefined;
-  /** Reads the machine; tests bring their own. */
+  /** The census, in which NICs that are being probed are not missing; without it the machine is read. */
   readonly read?: (() => Promise<readonly Nic[]>) | undefined;
 }
 
@@ -138,8 +138,13 @@ export class Configuration {
     const before = this.#config;
     const prefer = boot.status().uplink?.nic;
     this.#enter("on probation", `revision ${config.revision}`);
+    boot.hold(isOnProbation);
     try {
-      await this.#apply(config);
+      await this.#apply(config).catch((error: Error) => {
+        // Somebody at the machine means it: what can't be done now is tried again for as long as it takes.
+        if (isOnProbation) throw error;
+        log(`the node configuration can't be applied yet: ${error.message}`);
+      });
       if (isOnProbation) await this.#prove();
       await save(config);
     } catch (error) {
@@ -151,9 +156,12 @@ export class Configuration {
       this.#enter("rolled back", why);
       this.#bell.ring();
       throw new ConfigRolledBack(why);
+    } finally {
+      boot.hold(false);
     }
     this.#config = config;
     this.#enter("applied", `revision ${config.revision}`);
+    this.#bell.ring();
   }
 
   async #apply(config: NodeConfig, prefer?: string): Promise<void> {

@@ -130,7 +130,6 @@ export class Router {
       "--user=root",
       "--pid-file=",
       "--log-facility=-",
-      "--log-dhcp",
       "--interface=lan",
       "--dhcp-authoritative",
       `--dhcp-leasefile=${leases}`,

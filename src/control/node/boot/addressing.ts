@@ -4,7 +4,7 @@
  */
 
 import type { Clock } from "../../linux/clock.ts";
-import { ipBatch, listAddresses, listRoutes } from "../../linux/ip.ts";
+import { ipBatch, listAddresses, listRoutes, type RouteInfo } from "../../linux/ip.ts";
 import { setSysctls } from "../../linux/sysctl.ts";
 import { DhcpClient, type DhcpEvent, type Lease } from "../../linux/udhcpc.ts";
 import { contains, formatHost, networkOf, parseCidr, parseHost } from "../../model/cidr.ts";
@@ -26,6 +26,16 @@ interface WantedRoute {
   readonly source?: string | undefined;
 }
 
+/** What a link has: addresses but link-local ones, routes with a gateway. */
+interface Present {
+  readonly addresses: readonly {
+    readonly text: string;
+    readonly family: "inet" | "inet6";
+    readonly isDynamic: boolean;
+  }[];
+  readonly routes: readonly RouteInfo[];
+}
+
 interface Wanted {
   readonly addresses: readonly string[];
   readonly routes: readonly WantedRoute[];
@@ -45,6 +55,9 @@ export function wantedOfSettings(settings: StaticSettings): Wanted {
   };
 }
 
+/** A lease for ever: still one that ends, by which the kernel, and we, know it from a static address. Ours: a year. */
+const FOREVER_S = 31_536_000;
+
 /** What a link with a lease has. */
 export function wantedOfLease(lease: Lease, seconds: number | undefined): Wanted {
   const source = lease.address.slice(0, lease.address.indexOf("/"));
@@ -54,14 +67,18 @@ export function wantedOfLease(lease: Lease, seconds: number | undefined): Wanted
   return {
     addresses: [lease.address],
     routes: routes.map(({ to, via }) => ({ to, via, protocol: "dhcp", source })),
-    seconds,
+    seconds: seconds ?? FOREVER_S,
   };
 }
 
-/** Lines for `ip -batch` that give a link what it lacks. Setting again what is there changes nothing but lifetimes. */
-export function linesFor(link: string, wanted: Wanted): string[] {
+/** Lines for `ip -batch` that give a link what is wanted; `addresses` are all that it has then. */
+export function linesFor(
+  link: string,
+  wanted: Wanted,
+  addresses: readonly string[] = wanted.addresses,
+): string[] {
   const life = wanted.seconds === undefined ? "forever" : `${Math.max(1, wanted.seconds)}`;
-  const subnets = wanted.addresses.flatMap((text) => parseCidr(text) ?? []);
+  const subnets = addresses.flatMap((text) => parseCidr(text) ?? []);
   return [
     ...wanted.addresses.map((address) => {
       const broadcast = address.includes(":") ? "" : " broadcast +";
@@ -97,6 +114,8 @@ export class Addressing {
   #leaseEnds: number | undefined;
   /** Whether the last of the client's rounds found no server. */
   #isServerAway = false;
+  /** The lease has ended, by its time or the server's word. */
+  #isLost = false;
   #queue: Promise<void> = Promise.resolve();
 
   constructor(options: AddressingOptions) {
@@ -125,6 +144,8 @@ export class Addressing {
       [
         [`net/ipv6/conf/${link}/accept_ra`, hasStatic6 ? 0 : 2],
         [`net/ipv6/conf/${link}/autoconf`, hasStatic6 ? 0 : 1],
+        // Otherwise the new address of a subnet goes with the old one.
+        [`net/ipv4/conf/${link}/promote_secondaries`, 1],
       ],
       namespace,
     );
@@ -134,8 +155,15 @@ export class Addressing {
     } else if (firstLease !== undefined) {
       this.#take(firstLease);
     }
-    await this.settle();
+    await this.settle(firstLease !== undefined);
     if (!isStatic(settings)) this.#startClient();
+  }
+
+  /** The link is on another network now: what was leased on the one before is void. */
+  async reset(): Promise<void> {
+    await this.#stopClient();
+    this.#lease = undefined;
+    this.#isServerAway = false;
   }
 
   /** After the carrier came back: the server may be another one. */
@@ -143,9 +171,12 @@ export class Addressing {
     this.#client?.renew();
   }
 
-  /** Puts right what is not as it should be. Calls come one after the other. */
-  settle(): Promise<void> {
-    const next = this.#queue.then(() => this.#settle());
+  /**
+   * Puts right what is not as it should be, and touches nothing else: each change is an event to whoever watches. `isRenewed`: the
+   * lease's time starts anew. Calls come one after the other.
+   */
+  settle(isRenewed = false): Promise<void> {
+    const next = this.#queue.then(() => this.#settle(isRenewed));
     this.#queue = next.catch(() => undefined);
     return next;
   }
@@ -158,14 +189,15 @@ export class Addressing {
 
   #take(lease: Lease): void {
     this.#lease = lease;
+    this.#isLost = false;
     const { seconds } = lease;
     this.#leaseEnds =
       seconds === undefined ? undefined : this.#options.clock.now() + seconds * 1000;
   }
 
-  #wanted(): Wanted | undefined {
+  #wanted(): Wanted {
     if (isStatic(this.#settings)) return wantedOfSettings(this.#settings);
-    if (this.#lease === undefined) return undefined;
+    if (this.#lease === undefined) return { addresses: [], routes: [] };
     const left =
       this.#leaseEnds === undefined
         ? undefined
@@ -173,43 +205,72 @@ export class Addressing {
     return wantedOfLease(this.#lease, left);
   }
 
-  async #settle(): Promise<void> {
-    const { link, namespace } = this.#options;
+  async #settle(isRenewed: boolean): Promise<void> {
     const wanted = this.#wanted();
-    // Without a lease there is nothing to say: an address of an earlier life goes when its time has come.
-    if (wanted === undefined) return;
-    await ipBatch(linesFor(link, wanted), namespace);
-    await this.#removeOthers(wanted);
+    await this.#addMissing(wanted, isRenewed);
+    // The kernel takes routes away together with an address.
+    if (await this.#removeOthers(wanted)) await this.#addMissing(wanted, false);
   }
 
-  async #removeOthers(wanted: Wanted): Promise<void> {
+  async #addMissing(wanted: Wanted, isRenewed: boolean): Promise<void> {
     const { link, namespace } = this.#options;
-    const keep = new Set(wanted.addresses.flatMap((text) => canonical(text) ?? []));
+    const present = await this.#read();
+    const isThere = (address: string): boolean =>
+      present.addresses.some(({ text }) => text === canonical(address));
+    const missing: Wanted = {
+      ...wanted,
+      addresses: wanted.addresses.filter((address) => isRenewed || !isThere(address)),
+      routes: wanted.routes.filter(
+        (route) => !present.routes.some((other) => isSameRoute(route, other)),
+      ),
+    };
+    const lines = linesFor(link, missing, wanted.addresses);
+    await ipBatch(lines, namespace);
+  }
+
+  async #read(): Promise<Present> {
+    const { link, namespace } = this.#options;
     const lists = await listAddresses(namespace);
     const addresses = lists.find(({ ifname }) => ifname === link)?.addr_info ?? [];
-    const lines = addresses.flatMap(({ family, local, prefixlen, scope, dynamic }) => {
-      if (local === undefined || scope === "link") return [];
-      // Router advertisements' own.
-      if (family === "inet6" && dynamic === true && !this.#hasStatic6()) return [];
-      const text = `${local}/${prefixlen}`;
-      return keep.has(canonical(text) ?? text) ? [] : [`address del ${text} dev ${link}`];
-    });
-    for (const family of [4, 6] as const) {
-      for (const { dst, gateway, dev, protocol } of await listRoutes(family, namespace)) {
-        if (dev !== link || gateway === undefined) continue;
-        if (protocol === "ra" && !this.#hasStatic6()) continue;
-        const isWanted = wanted.routes.some(
-          ({ to, via, protocol: by }) => sameRoute(to, dst) && via === gateway && by === protocol,
-        );
-        if (!isWanted && protocol !== "kernel") {
-          lines.push(`route del ${dst} via ${gateway} dev ${link} proto ${protocol ?? "boot"}`);
-        }
-      }
+    const routes = [...(await listRoutes(4, namespace)), ...(await listRoutes(6, namespace))];
+    return {
+      addresses: addresses.flatMap(({ local, prefixlen, scope, family, dynamic }) => {
+        const text = canonical(`${local ?? ""}/${prefixlen}`);
+        if (text === undefined || scope === "link") return [];
+        return [{ text, family, isDynamic: dynamic === true }];
+      }),
+      routes: routes.filter(({ dev, gateway }) => dev === link && gateway !== undefined),
+    };
+  }
+
+  /** True: there was something. */
+  async #removeOthers(wanted: Wanted): Promise<boolean> {
+    const { link, namespace } = this.#options;
+    const present = await this.#read();
+    const keep = new Set(wanted.addresses.map((text) => canonical(text)));
+    // Router advertisements' own are the kernel's matter; a lease of an earlier life goes when its time has come.
+    const isKept = (family: string): boolean =>
+      family === "inet6" ? !this.#hasStatic6() : this.#isWaiting();
+    const lines = present.addresses.flatMap(({ text, family, isDynamic }) =>
+      keep.has(text) || (isDynamic && isKept(family)) ? [] : [`address del ${text} dev ${link}`],
+    );
+    for (const route of present.routes) {
+      const { dst, gateway, protocol } = route;
+      if (protocol === "kernel" || (protocol === "ra" && !this.#hasStatic6())) continue;
+      if (protocol === "dhcp" && this.#isWaiting()) continue;
+      if (wanted.routes.some((other) => isSameRoute(other, route))) continue;
+      lines.push(`route del ${dst} via ${gateway} dev ${link} proto ${protocol ?? "boot"}`);
     }
     for (const line of lines) {
       // It may have gone by itself, a route with its address.
       await ipBatch([line], namespace).catch(() => undefined);
     }
+    return lines.length > 0;
+  }
+
+  /** With DHCP, and without a word from a server so far. */
+  #isWaiting(): boolean {
+    return !isStatic(this.#settings) && this.#lease === undefined && !this.#isLost;
   }
 
   #hasStatic6(): boolean {
@@ -247,16 +308,15 @@ export class Addressing {
       // Its time has come, or the server took it back.
       log(`${link} has lost the lease ${this.#lease.address}`);
       this.#lease = undefined;
-      this.#queue = this.#queue.then(() => this.#dropLease()).catch(() => undefined);
+      this.#isLost = true;
     }
-    this.settle().then(onChange, (error: Error) => {
-      log(`${link}: ${error.message}`);
-      onChange();
-    });
-  }
-
-  async #dropLease(): Promise<void> {
-    await this.#removeOthers({ addresses: [], routes: [] });
+    this.settle(event.event === "bound" || event.event === "renew").then(
+      onChange,
+      (error: Error) => {
+        log(`${link}: ${error.message}`);
+        onChange();
+      },
+    );
   }
 }
 
@@ -265,10 +325,12 @@ function canonical(text: string): string | undefined {
   return cidr === undefined ? undefined : `${formatHost(cidr)}/${cidr.length}`;
 }
 
-function sameRoute(a: string, b: string): boolean {
-  if (a === b) return true;
-  const [left, right] = [parseCidr(a), parseCidr(b.includes("/") ? b : `${b}/32`)];
+function isSameRoute(wanted: WantedRoute, { dst, gateway, protocol }: RouteInfo): boolean {
+  if (wanted.protocol !== protocol) return false;
+  const [here, there] = [parseHost(wanted.via), parseHost(gateway ?? "")];
+  if (here === undefined || here.address !== there?.address) return false;
+  if (dst === "default") return wanted.to === "default" || /\/0$/.test(wanted.to);
+  const [left, right] = [parseCidr(wanted.to), parseCidr(dst) ?? parseHost(dst)];
   if (left === undefined || right === undefined) return false;
-  const [x, y] = [networkOf(left), networkOf(right)];
-  return x.family === y.family && x.address === y.address && x.length === y.length;
+  return networkOf(left).address === networkOf(right).address && left.length === right.length;
 }

@@ -99,6 +99,7 @@ export class Boot {
   #scores: readonly NicScore[] = [];
   #answers: readonly Answer[] = [];
   #failures = 0;
+  #isHeld = false;
   #deadSince: number | undefined;
   #others = { at: Number.NEGATIVE_INFINITY, failures: 0 };
   #change: Change | undefined;
@@ -175,6 +176,12 @@ export class Boot {
   /** NICs that are away in a probe's namespace. */
   get probing(): ReadonlySet<string> {
     return this.#probing;
+  }
+
+  /** While held, the uplink stays as it is even if it is dead: a configuration on probation must fail by itself. */
+  hold(isHeld: boolean): void {
+    this.#isHeld = isHeld;
+    this.#deadSince = undefined;
   }
 
   get #isStopping(): boolean {
@@ -297,7 +304,7 @@ export class Boot {
     }
     const isAlive = rest.some(({ families }) => families.length > 0);
     this.#fail(this.#state === "checking" ? "checking" : "offline", this.#reason(isAlive));
-    this.#deadSince = isAlive ? undefined : (this.#deadSince ?? clock.now());
+    this.#deadSince = isAlive || this.#isHeld ? undefined : (this.#deadSince ?? clock.now());
     const isDead = this.#deadSince !== undefined && clock.now() - this.#deadSince >= times.deadMs;
     if (isDead && (await this.#tryOthers(this.#facts))) return;
     await this.#pause();

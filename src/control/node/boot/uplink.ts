@@ -85,6 +85,7 @@ export class Uplink {
     const { bridge } = this.#options;
     const before = this.#nic;
     if (before !== undefined && before !== nic) {
+      await this.#addressing.reset();
       await releaseNic(before);
       await forgetNetwork(bridge);
     }
@@ -112,6 +113,7 @@ export class Uplink {
     const link = nics.find(({ name }) => name === nic);
     if (link === undefined) {
       this.#nic = undefined;
+      await this.#addressing.reset();
       await forgetNetwork(bridge).catch(() => undefined);
       return undefined;
     }
@@ -132,14 +134,6 @@ export class Uplink {
       link,
       nics.find(({ name }) => name === bridge),
     );
-  }
-
-  /** Forgets the NIC; the bridge stays, for what is on it. */
-  async give(): Promise<void> {
-    const nic = this.#nic;
-    this.#nic = undefined;
-    if (nic !== undefined) await releaseNic(nic);
-    await forgetNetwork(this.#options.bridge);
   }
 
   get dns(): readonly string[] {
