@@ -151,6 +151,7 @@ labTest("item 20: management moves to another NIC and gets a static address, liv
     roles: ["management"],
     addresses: ["10.3.0.9/24"],
     gateways: ["10.3.0.1"],
+    mtu: 1400,
   };
   const reply = await machine.request({ config: { revision: 1, nics: [management] } });
   expect(reply.error).toBeUndefined();
@@ -159,6 +160,14 @@ labTest("item 20: management moves to another NIC and gets a static address, liv
   expect((await machine.link("eth1")).master).toBeUndefined();
   // Nothing leases an address any more.
   expect(await machine.pids("udhcpc")).toEqual([]);
+  expect([(await machine.link("zos")).mtu, (await machine.link("eth3")).mtu]).toEqual([1400, 1400]);
+  // Removed: it stays where it is, with what DHCP says and the MTU that it had.
+  expect((await machine.request({ config: { revision: 2, nics: [] } })).error).toBeUndefined();
+  await machine.until("the address is a leased one", async () => {
+    const addresses = await machine.addresses("zos");
+    return addresses.length === 1 && addresses[0] !== "10.3.0.9";
+  });
+  expect([(await machine.link("zos")).mtu, (await machine.link("eth3")).mtu]).toEqual([1500, 1500]);
 });
 
 labTest("item 20: what is wrong is refused with the reason, and nothing changes", async (lab) => {

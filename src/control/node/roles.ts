@@ -16,7 +16,7 @@ import {
   type RolePlan,
 } from "../model/role-plan.ts";
 import { Addressing } from "./boot/addressing.ts";
-import { attachNic, releaseNic } from "./boot/bridge.ts";
+import { attachNic, OwnMtus, releaseNic } from "./boot/bridge.ts";
 
 export interface RolesOptions {
   readonly clock: Clock;
@@ -36,6 +36,7 @@ export const NO_ROLES: RolePlan = { bridges: [], legs: [], hasExitLeg: false, pu
 
 export class Roles {
   readonly #options: RolesOptions;
+  readonly #mtus = new OwnMtus();
   readonly #addressings = new Map<string, Addressing>();
   #plan: RolePlan = NO_ROLES;
   #overlay: string | undefined;
@@ -57,7 +58,7 @@ export class Roles {
       await work().catch((error: Error) => faults.push(`${what}: ${error.message}`));
     };
     for (const { name, nic, mtu } of plan.bridges) {
-      await attempt(nic, () => attachNic({ name, nic, mtu, use: "nic-bridge" }));
+      await attempt(nic, () => attachNic({ name, nic, mtu, use: "nic-bridge" }, this.#mtus));
     }
     for (const leg of plan.legs) await attempt(leg.nic, () => this.#ensureLeg(leg));
     if (faults.length === 0 && this.#overlay !== plan.overlayNamespace) {
@@ -125,7 +126,7 @@ export class Roles {
       for (const port of links) {
         // Ports with a mark are legs of workloads.
         if (port.master !== bridge.ifname || port.ifalias !== undefined) continue;
-        if (wanted?.nic !== port.ifname) await releaseNic(port.ifname);
+        if (wanted?.nic !== port.ifname) await releaseNic(port.ifname, this.#mtus);
       }
       if (wanted === undefined) await ipBatch([`link del dev ${bridge.ifname}`]);
     }

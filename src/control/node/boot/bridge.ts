@@ -17,6 +17,22 @@ export interface BridgeSettings {
   readonly mtu?: number | undefined;
 }
 
+/** What MTUs NICs had before a configuration set others: they get them back. Known as long as the agent runs. */
+export class OwnMtus {
+  readonly #own = new Map<string, number>();
+
+  /** The MTU that a NIC is to have; `configured` undefined: its own. */
+  wanted(nic: string, present: number, configured: number | undefined): number {
+    const own = this.#own.get(nic);
+    if (configured === undefined) {
+      this.#own.delete(nic);
+      return own ?? present;
+    }
+    if (own === undefined) this.#own.set(nic, present);
+    return configured;
+  }
+}
+
 /** A bridge of this name is there, and isn't ours. */
 export class ForeignLink extends Error {
   constructor(name: string) {
@@ -57,7 +73,7 @@ async function makeBridge(name: string, use: BridgeUse, mac: string): Promise<vo
 }
 
 /** Makes the bridge if need be and puts the NIC on it. Doing it again changes nothing. */
-export async function attachNic(settings: BridgeSettings): Promise<void> {
+export async function attachNic(settings: BridgeSettings, mtus: OwnMtus): Promise<void> {
   const { name, nic, use } = settings;
   const link = await findLink(nic);
   if (link === undefined) throw new Error(`the NIC ${nic} has gone`);
@@ -69,9 +85,9 @@ export async function attachNic(settings: BridgeSettings): Promise<void> {
     [`net/ipv6/conf/${name}/disable_ipv6`, use === "uplink" ? 0 : 1],
     [`net/ipv6/conf/${name}/accept_ra`, use === "uplink" ? 2 : 0],
   ]);
-  const mtu = settings.mtu ?? link.mtu;
+  const mtu = mtus.wanted(nic, link.mtu, settings.mtu);
   const lines = [`address flush dev ${nic}`];
-  if (settings.mtu !== undefined && link.mtu !== mtu) lines.push(`link set dev ${nic} mtu ${mtu}`);
+  if (link.mtu !== mtu) lines.push(`link set dev ${nic} mtu ${mtu}`);
   if (link.master !== name) lines.push(`link set dev ${nic} master ${name}`);
   lines.push(`link set dev ${nic} up`);
   if (bridge?.address !== link.address) {
@@ -82,9 +98,15 @@ export async function attachNic(settings: BridgeSettings): Promise<void> {
 }
 
 /** Takes the NIC off its bridge and leaves it down, as it was found. */
-export async function releaseNic(nic: string): Promise<void> {
-  if ((await findLink(nic)) === undefined) return;
-  await ipBatch([`link set dev ${nic} nomaster`, `link set dev ${nic} down`]);
+export async function releaseNic(nic: string, mtus: OwnMtus): Promise<void> {
+  const link = await findLink(nic);
+  if (link === undefined) return;
+  const mtu = mtus.wanted(nic, link.mtu, undefined);
+  await ipBatch([
+    `link set dev ${nic} nomaster`,
+    `link set dev ${nic} down`,
+    `link set dev ${nic} mtu ${mtu}`,
+  ]);
   await setSysctls([[`net/ipv6/conf/${nic}/disable_ipv6`, 0]]);
 }
 

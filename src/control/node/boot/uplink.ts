@@ -6,7 +6,7 @@ import { readNics } from "../../linux/nics.ts";
 import type { Lease } from "../../linux/udhcpc.ts";
 import { findNic, type Nic } from "../../model/nic.ts";
 import { Addressing, AUTOMATIC, isStatic, type StaticSettings } from "./addressing.ts";
-import { attachNic, findBridge, forgetNetwork, releaseNic } from "./bridge.ts";
+import { attachNic, findBridge, forgetNetwork, OwnMtus, releaseNic } from "./bridge.ts";
 import { isMatch, type NicMatch } from "./candidates.ts";
 
 /** What the operator or the farm's admin decided about the uplink; phase two's role "management". */
@@ -54,6 +54,7 @@ export interface UplinkOptions {
 export class Uplink {
   readonly #options: UplinkOptions;
   readonly #addressing: Addressing;
+  readonly #mtus = new OwnMtus();
   #nic: string | undefined;
   #settings: UplinkSettings = ANY_UPLINK;
   #hadCarrier = true;
@@ -86,7 +87,7 @@ export class Uplink {
     const before = this.#nic;
     if (before !== undefined && before !== nic) {
       await this.#addressing.reset();
-      await releaseNic(before);
+      await releaseNic(before, this.#mtus);
       await forgetNetwork(bridge);
     }
     this.#nic = nic;
@@ -94,7 +95,7 @@ export class Uplink {
     this.#hadCarrier = true;
     const isChosen = await this.#isChosen(nic);
     const mtu = isChosen ? settings.mtu : undefined;
-    await attachNic({ name: bridge, nic, use: "uplink", mtu });
+    await attachNic({ name: bridge, nic, use: "uplink", mtu }, this.#mtus);
     await this.#addressing.apply(isChosen ? settings.addressing : AUTOMATIC, lease);
     this.#writeResolv();
   }
