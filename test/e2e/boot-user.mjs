@@ -57,7 +57,6 @@ const configuration = new Configuration({
   bridge: "zos",
   probationMs: settings.probationMs ?? 3_000,
   uplink: operator,
-  read: async () => (census.nics.length > 0 ? census.nics : await readNics()),
   save: async (config) => writeFileSync(settings.state, JSON.stringify(config)),
 });
 const census = new Census({

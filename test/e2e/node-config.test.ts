@@ -186,6 +186,9 @@ labTest("item 20: what is wrong is refused with the reason, and nothing changes"
     "eth1: would cut off management: it is the uplink",
   );
   await machine.plugNothing("eth8");
+  await machine.until("the new NIC is up", async () =>
+    (await machine.link("eth8")).flags.includes("UP"),
+  );
   expect(await refuse([{ nic: "eth8", roles: ["management"] }])).toContain(
     "eth8: would cut off management: the NIC has no carrier",
   );

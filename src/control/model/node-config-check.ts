@@ -35,7 +35,7 @@ export function refusalsOf(config: NodeConfig, census: readonly Nic[]): string[]
       );
     } else if (nic.kind === "bridge") {
       reasons.push(`${settings.nic}: is a bridge, name its NIC`);
-    } else if (settings.roles.includes("management") && !nic.carrier) {
+    } else if (settings.roles.includes("management") && nic.up && !nic.carrier) {
       reasons.push(`${settings.nic}: would cut off management: the NIC has no carrier`);
     }
     reasons.push(...addressFaults(settings));

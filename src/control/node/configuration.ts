@@ -17,7 +17,7 @@ import type { Roles } from "./roles.ts";
 
 export interface ConfigurationOptions {
   readonly initial: NodeConfig;
-  readonly boot: Pick<Boot, "configure" | "hold" | "isRegistryReached" | "status">;
+  readonly boot: Pick<Boot, "configure" | "hold" | "isRegistryReached" | "probing" | "status">;
   readonly roles: Pick<Roles, "apply">;
   /** The uplink bridge's name. */
   readonly bridge: string;
@@ -28,7 +28,7 @@ export interface ConfigurationOptions {
   readonly log: (text: string) => void;
   /** The operator's own choice of an uplink, which holds as long as the configuration gives nobody the role. */
   readonly uplink?: UplinkSettings | undefined;
-  /** The census, in which NICs that are being probed are not missing; without it the machine is read. */
+  /** Reads the machine; tests bring their own. */
   readonly read?: (() => Promise<readonly Nic[]>) | undefined;
 }
 
@@ -60,6 +60,7 @@ export class ConfigRolledBack extends Error {
 /** Ours: DHCP, duplicate address detection and spanning tree are through in that time, twice. */
 export const PROBATION_MS = 60_000;
 const ASK_MS = 1_000;
+const QUIET_MS = 100;
 const RECHECK_MS = 30_000;
 
 /** What a configuration says of the uplink. */
@@ -128,17 +129,34 @@ export class Configuration {
   }
 
   async #change(value: unknown, isOnProbation: boolean): Promise<void> {
-    const { boot, log, save } = this.#options;
+    const { boot, clock } = this.#options;
     const config = parseNodeConfig(value);
+    boot.hold(true);
+    try {
+      // A NIC that is away in a probe's namespace would be missing.
+      while (boot.probing.size > 0 && !this.#abort.signal.aborted) {
+        await clock.wait(QUIET_MS, this.#abort.signal);
+      }
+      await this.#check(config);
+      await this.#try(config, isOnProbation);
+    } finally {
+      boot.hold(false);
+    }
+  }
+
+  async #check(config: NodeConfig): Promise<void> {
     const reasons = refusalsOf(config, await this.#read());
     if (config.revision < this.#config.revision) {
       reasons.push(`revision ${config.revision} is older than ${this.#config.revision}`);
     }
     if (reasons.length > 0) throw new ConfigRefused(reasons);
+  }
+
+  async #try(config: NodeConfig, isOnProbation: boolean): Promise<void> {
+    const { boot, log, save } = this.#options;
     const before = this.#config;
     const prefer = boot.status().uplink?.nic;
     this.#enter("on probation", `revision ${config.revision}`);
-    boot.hold(isOnProbation);
     try {
       await this.#apply(config).catch((error: Error) => {
         // Somebody at the machine means it: what can't be done now is tried again for as long as it takes.
@@ -156,8 +174,6 @@ export class Configuration {
       this.#enter("rolled back", why);
       this.#bell.ring();
       throw new ConfigRolledBack(why);
-    } finally {
-      boot.hold(false);
     }
     this.#config = config;
     this.#enter("applied", `revision ${config.revision}`);

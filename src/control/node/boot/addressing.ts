@@ -206,10 +206,12 @@ export class Addressing {
   }
 
   async #settle(isRenewed: boolean): Promise<void> {
+    // Both of one moment: an event may come while this waits.
     const wanted = this.#wanted();
+    const isWaiting = this.#isWaiting();
     await this.#addMissing(wanted, isRenewed);
     // The kernel takes routes away together with an address.
-    if (await this.#removeOthers(wanted)) await this.#addMissing(wanted, false);
+    if (await this.#removeOthers(wanted, isWaiting)) await this.#addMissing(wanted, false);
   }
 
   async #addMissing(wanted: Wanted, isRenewed: boolean): Promise<void> {
@@ -244,20 +246,20 @@ export class Addressing {
   }
 
   /** True: there was something. */
-  async #removeOthers(wanted: Wanted): Promise<boolean> {
+  async #removeOthers(wanted: Wanted, isWaiting: boolean): Promise<boolean> {
     const { link, namespace } = this.#options;
     const present = await this.#read();
     const keep = new Set(wanted.addresses.map((text) => canonical(text)));
     // Router advertisements' own are the kernel's matter; a lease of an earlier life goes when its time has come.
     const isKept = (family: string): boolean =>
-      family === "inet6" ? !this.#hasStatic6() : this.#isWaiting();
+      family === "inet6" ? !this.#hasStatic6() : isWaiting;
     const lines = present.addresses.flatMap(({ text, family, isDynamic }) =>
       keep.has(text) || (isDynamic && isKept(family)) ? [] : [`address del ${text} dev ${link}`],
     );
     for (const route of present.routes) {
       const { dst, gateway, protocol } = route;
       if (protocol === "kernel" || (protocol === "ra" && !this.#hasStatic6())) continue;
-      if (protocol === "dhcp" && this.#isWaiting()) continue;
+      if (protocol === "dhcp" && isWaiting) continue;
       if (wanted.routes.some((other) => isSameRoute(other, route))) continue;
       lines.push(`route del ${dst} via ${gateway} dev ${link} proto ${protocol ?? "boot"}`);
     }
@@ -279,14 +281,18 @@ export class Addressing {
 
   #startClient(): void {
     if (this.#client !== undefined) return;
-    this.#client = new DhcpClient({
+    const client = new DhcpClient({
       link: this.#options.link,
       namespace: this.#options.namespace,
       hook: this.#options.hook,
       clock: this.#options.clock,
-      onEvent: (event) => this.#onEvent(event),
+      onEvent: (event) => {
+        // The last words of one that was told to stop are about another network.
+        if (this.#client === client) this.#onEvent(event);
+      },
       onEnd: (why) => this.#options.log(`udhcpc on ${this.#options.link} ${why}; starting again`),
     });
+    this.#client = client;
   }
 
   async #stopClient(): Promise<void> {

@@ -8,7 +8,7 @@ import { ipBatch } from "../../linux/ip.ts";
 import { readNics } from "../../linux/nics.ts";
 import { setSysctls } from "../../linux/sysctl.ts";
 import { backoffMs } from "../../model/backoff.ts";
-import { findNic } from "../../model/nic.ts";
+import { findNic, type Nic } from "../../model/nic.ts";
 import { AUTOMATIC } from "./addressing.ts";
 import { ForeignLink } from "./bridge.ts";
 import { type Candidates, type NicMatch, selectCandidates } from "./candidates.ts";
@@ -77,6 +77,8 @@ interface Change {
 
 /** Events of the monitor come in bursts. Ours: half a second is soon enough for a cable. */
 const SETTLE_MS = 500;
+/** Looking takes at most a tenth of the time. Ours. */
+const REST_FACTOR = 10;
 
 /** Ours: a node that lost the registry notices within a minute, and waits a minute more before it looks for another way. */
 export const BOOT_TIMES: BootTimes = {
@@ -99,6 +101,10 @@ export class Boot {
   #scores: readonly NicScore[] = [];
   #answers: readonly Answer[] = [];
   #failures = 0;
+  /** A probe's namespace may be there whose probe has ended: of an earlier run, or one that failed. */
+  #hasStrays = true;
+  #nextCheck = 0;
+  #tendMs = 0;
   #isHeld = false;
   #deadSince: number | undefined;
   #others = { at: Number.NEGATIVE_INFINITY, failures: 0 };
@@ -189,13 +195,16 @@ export class Boot {
   }
 
   async #run(): Promise<void> {
-    let isRecovered = false;
+    let isAdopted = false;
     while (!this.#isStopping) {
       try {
-        if (!isRecovered) {
+        if (this.#hasStrays) {
           for (const name of await recoverProbes()) this.#options.log(`brought back from ${name}`);
+          this.#hasStrays = false;
+        }
+        if (!isAdopted) {
           await this.#uplink.adopt(this.#settings);
-          isRecovered = true;
+          isAdopted = true;
           if (this.#uplink.nic !== undefined) {
             this.#enter("checking", `${this.#uplink.nic} is on ${this.#options.bridge} already`);
           }
@@ -239,6 +248,7 @@ export class Boot {
     if (chosen === undefined) throw new Error(`${name}: there is no such NIC`);
     if (chosen === nic) {
       this.#enter("attaching", `new settings for ${nic}`);
+      this.#nextCheck = 0;
       return await this.#uplink.change(settings);
     }
     const [probed] = await this.#probeAll([chosen]);
@@ -280,6 +290,7 @@ export class Boot {
     await this.#uplink.attach(result.nic, this.#settings, lease);
     this.#deadSince = undefined;
     this.#failures = 0;
+    this.#nextCheck = 0;
     this.#enter("checking", `${result.nic} is the uplink`);
   }
 
@@ -287,8 +298,19 @@ export class Boot {
   async #watch(): Promise<void> {
     const { clock, times, registry, hosts } = this.#options;
     const nic = this.#uplink.nic ?? "";
+    const before = JSON.stringify(this.#facts);
+    const started = clock.now();
     this.#facts = await this.#uplink.tend();
+    this.#tendMs = clock.now() - started;
     if (this.#facts === undefined) return this.#fail("offline", `the NIC ${nic} has gone`);
+    // NICs that came after the choice.
+    const { names } = this.#select(this.#uplink.nics);
+    await this.#idle(
+      names.filter((name) => !this.#uplink.nics.some((n) => n.name === name && n.up)),
+    );
+    const isSame = this.#isUp && JSON.stringify(this.#facts) === before;
+    // Something has happened on the machine, as always; not to the uplink.
+    if (isSame && started < this.#nextCheck) return await this.#sleep(this.#nextCheck - started);
     const options = this.#askOptions();
     this.#answers = this.#facts.carrier
       ? await Promise.all([registry, ...hosts].map(async (target) => await ask(target, options)))
@@ -300,6 +322,7 @@ export class Boot {
         `${registry.url} answers by ${first.families.map((f) => `IPv${f}`).join(", ")}`,
       );
       const pause = times.checkMs * (0.75 + clock.random() / 2);
+      this.#nextCheck = clock.now() + pause;
       return await this.#sleep(pause);
     }
     const isAlive = rest.some(({ families }) => families.length > 0);
@@ -332,7 +355,10 @@ export class Boot {
     const names = candidates.names.filter((name) => name !== facts.nic);
     const probes = await this.#probeAll(names);
     this.#others = { at: clock.now(), failures: failures + 1 };
-    if (this.#isStopping) return false;
+    if (this.#isStopping || this.#isHeld) {
+      await this.#idle(names);
+      return false;
+    }
     const current: ProbeResult = { ...facts, registry: [], hosts: [], sources: [facts.addressing] };
     const scores = this.#score([...probes, { result: current }], candidates);
     const better = scores
@@ -342,15 +368,18 @@ export class Boot {
     if (better === undefined) return false;
     this.#options.log(`${facts.nic} stays dead; ${better.result.nic} takes its place`);
     await this.#attach(better);
-    await this.#idle([facts.nic]);
     this.#others = { at: Number.NEGATIVE_INFINITY, failures: 0 };
     return true;
   }
 
   async #candidates(): Promise<Candidates> {
+    return this.#select(await readNics());
+  }
+
+  #select(nics: readonly Nic[]): Candidates {
     const { match, bridge } = this.#options;
     const { chosen, reserved } = this.#settings;
-    return selectCandidates(await readNics(), { match, bridge, chosen, reserved });
+    return selectCandidates(nics, { match, bridge, chosen, reserved });
   }
 
   #score(probes: readonly Probed[], candidates: Candidates): readonly NicScore[] {
@@ -373,6 +402,7 @@ export class Boot {
         } catch (error) {
           const fault = (error as Error).message;
           this.#options.log(`${nic} can't be probed: ${fault}`);
+          this.#hasStrays = true;
           const nothing = { addresses: [], registry: [], hosts: [], sources: [] };
           return { result: { nic, carrier: true, fault, ...nothing } };
         } finally {
@@ -438,7 +468,9 @@ export class Boot {
   /** Sleeps for `ms`, or until something happens; changes that come together are one. */
   async #sleep(ms: number): Promise<void> {
     if ((await this.#bell.wait(ms)) && !this.#isStopping && this.#change === undefined) {
-      await this.#options.clock.wait(SETTLE_MS, this.#abort.signal);
+      // On a machine with thousands of links, which takes long to look at, it is done more seldom.
+      const rest = Math.max(SETTLE_MS, this.#tendMs * REST_FACTOR);
+      await this.#options.clock.wait(rest, this.#abort.signal);
     }
   }
 }

@@ -97,17 +97,16 @@ export async function attachNic(settings: BridgeSettings, mtus: OwnMtus): Promis
   await ipBatch(lines);
 }
 
-/** Takes the NIC off its bridge and leaves it down, as it was found. */
+/** Takes the NIC off its bridge and leaves it idle: up, so that the census sees its carrier, and without addresses. */
 export async function releaseNic(nic: string, mtus: OwnMtus): Promise<void> {
   const link = await findLink(nic);
   if (link === undefined) return;
   const mtu = mtus.wanted(nic, link.mtu, undefined);
   await ipBatch([
     `link set dev ${nic} nomaster`,
-    `link set dev ${nic} down`,
     `link set dev ${nic} mtu ${mtu}`,
+    `link set dev ${nic} up`,
   ]);
-  await setSysctls([[`net/ipv6/conf/${nic}/disable_ipv6`, 0]]);
 }
 
 /** The bridge forgets addresses and routes of the network that it was on; IPv6 asks for routers anew. */

@@ -59,6 +59,7 @@ export class Uplink {
   #settings: UplinkSettings = ANY_UPLINK;
   #hadCarrier = true;
   #resolv = "";
+  #nics: readonly Nic[] = [];
 
   constructor(options: UplinkOptions) {
     this.#options = options;
@@ -68,6 +69,11 @@ export class Uplink {
   /** Undefined: none yet. */
   get nic(): string | undefined {
     return this.#nic;
+  }
+
+  /** The machine's links as last looked at. */
+  get nics(): readonly Nic[] {
+    return this.#nics;
   }
 
   /** After a restart: goes on with the bridge that is there. False: there is none with a NIC. Rejects if the name is another's. */
@@ -111,6 +117,7 @@ export class Uplink {
     const nic = this.#nic;
     if (nic === undefined) return undefined;
     const nics = await readNics();
+    this.#nics = nics;
     const link = nics.find(({ name }) => name === nic);
     if (link === undefined) {
       this.#nic = undefined;

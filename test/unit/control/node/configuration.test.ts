@@ -46,6 +46,7 @@ class Node {
   readonly uplinks: UplinkSettings[] = [];
   readonly plans: RolePlan[] = [];
   readonly saved: NodeConfig[] = [];
+  readonly probing = new Set<string>();
   isReached = true;
   isHeld = false;
   fault: string | undefined;
@@ -69,6 +70,7 @@ class Node {
         this.isHeld = isHeld;
       },
       isRegistryReached: async () => this.isReached,
+      probing: this.probing,
       status: () => STATUS,
     },
     roles: {
@@ -151,6 +153,18 @@ describe("node configuration", () => {
     await node.clock.advance(2_000);
     await done;
     expect(node.isHeld).toBe(false);
+    expect(node.saved).toHaveLength(1);
+  });
+
+  it("waits until no NIC is away for a probe", async () => {
+    const node = new Node();
+    node.probing.add("eth1");
+    const done = node.configuration.change(WANTED);
+    await node.clock.advance(5_000);
+    expect([node.isHeld, node.plans]).toEqual([true, []]);
+    node.probing.clear();
+    await node.clock.advance(1_000);
+    await done;
     expect(node.saved).toHaveLength(1);
   });
 
