@@ -150,8 +150,7 @@ export class Addressing {
       namespace,
     );
     if (isStatic(settings)) {
-      await this.#stopClient();
-      this.#lease = undefined;
+      await this.reset();
     } else if (firstLease !== undefined) {
       this.#take(firstLease);
     }
@@ -163,6 +162,7 @@ export class Addressing {
   async reset(): Promise<void> {
     await this.#stopClient();
     this.#lease = undefined;
+    this.#isLost = false;
     this.#isServerAway = false;
   }
 
@@ -206,12 +206,14 @@ export class Addressing {
   }
 
   async #settle(isRenewed: boolean): Promise<void> {
-    // Both of one moment: an event may come while this waits.
+    // All of one moment: an event may come while this waits.
     const wanted = this.#wanted();
     const isWaiting = this.#isWaiting();
+    const isPatient = isWaiting && !this.#isServerAway;
     await this.#addMissing(wanted, isRenewed);
     // The kernel takes routes away together with an address.
-    if (await this.#removeOthers(wanted, isWaiting)) await this.#addMissing(wanted, false);
+    if (await this.#removeOthers(wanted, isWaiting, isPatient))
+      await this.#addMissing(wanted, false);
   }
 
   async #addMissing(wanted: Wanted, isRenewed: boolean): Promise<void> {
@@ -245,21 +247,27 @@ export class Addressing {
     };
   }
 
-  /** True: there was something. */
-  async #removeOthers(wanted: Wanted, isWaiting: boolean): Promise<boolean> {
+  /**
+   * True: there was something. `isWaiting`: leases of an earlier life stay, and end by themselves; `isPatient`: static addresses
+   * too, until a server has answered or had its time to.
+   */
+  async #removeOthers(wanted: Wanted, isWaiting: boolean, isPatient: boolean): Promise<boolean> {
     const { link, namespace } = this.#options;
     const present = await this.#read();
     const keep = new Set(wanted.addresses.map((text) => canonical(text)));
-    // Router advertisements' own are the kernel's matter; a lease of an earlier life goes when its time has come.
-    const isKept = (family: string): boolean =>
-      family === "inet6" ? !this.#hasStatic6() : isWaiting;
+    const isKept = (family: string, isDynamic: boolean): boolean => {
+      // Router advertisements' own are the kernel's matter.
+      if (family === "inet6") return isDynamic && !this.#hasStatic6();
+      return isPatient || (isDynamic && isWaiting);
+    };
     const lines = present.addresses.flatMap(({ text, family, isDynamic }) =>
-      keep.has(text) || (isDynamic && isKept(family)) ? [] : [`address del ${text} dev ${link}`],
+      keep.has(text) || isKept(family, isDynamic) ? [] : [`address del ${text} dev ${link}`],
     );
     for (const route of present.routes) {
       const { dst, gateway, protocol } = route;
       if (protocol === "kernel" || (protocol === "ra" && !this.#hasStatic6())) continue;
-      if (protocol === "dhcp" && isWaiting) continue;
+      const isRoute4 = !(gateway ?? "").includes(":");
+      if (isRoute4 && (isPatient || (protocol === "dhcp" && isWaiting))) continue;
       if (wanted.routes.some((other) => isSameRoute(other, route))) continue;
       lines.push(`route del ${dst} via ${gateway} dev ${link} proto ${protocol ?? "boot"}`);
     }
