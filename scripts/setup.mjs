@@ -51,11 +51,13 @@ const PACKAGES = {
     "wireguard-tools": () => findProgram("wg") && findProgram("wg-quick"),
     iperf3: () => findProgram("iperf3"),
     procps: () => findProgram("sysctl"),
+    udhcpc: () => findProgram("udhcpc"),
   },
   test: {
     nftables: () => findProgram("nft"),
     "wireguard-go": () => findProgram("wireguard-go"),
     tcpdump: () => findProgram("tcpdump"),
+    "dnsmasq-base": () => findProgram("dnsmasq"),
     // Of these, systemd-analyze alone is run: it checks the unit that ships.
     systemd: () => findProgram("systemd-analyze"),
     strace: () => findProgram("strace"),

@@ -197,8 +197,8 @@ export class UdpSockets implements UdpPort {
 
   /** Without them the sockets serve as well, and stay where they are bound. */
   #watchRoutes(): void {
-    this.#watchFd = this.#native.routesOpen(this.#namespaceFd, true);
-    this.#routeFd = this.#native.routesOpen(this.#namespaceFd, false);
+    this.#watchFd = this.#native.routesOpen(this.namespaceFd, true);
+    this.#routeFd = this.#native.routesOpen(this.namespaceFd, false);
     if (this.#watchFd >= 0) this.#waiter.add(this.#watchFd, this.routesTag);
   }
 

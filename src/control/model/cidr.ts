@@ -27,6 +27,16 @@ export function parseCidr(text: string): Cidr | undefined {
   return { family: address.family, bytes: address.bytes, length: widthOf(address.family) };
 }
 
+/** Parses an address with its length, such as an interface has; undefined: it is none, or has no length. */
+export function parseInterfaceAddress(text: string): Cidr | undefined {
+  return text.includes("/") ? parseCidr(text) : undefined;
+}
+
+/** Parses a bare address as a prefix of full length; undefined: it is none, or has a length or a scope. */
+export function parseHost(text: string): Cidr | undefined {
+  return text.includes("/") ? undefined : parseCidr(text);
+}
+
 /** Parses what is known to be a prefix; throws naming the text. */
 export function cidrOf(text: string): Cidr {
   const cidr = parseCidr(text);
@@ -48,6 +58,20 @@ export function networkOf(cidr: Cidr): Cidr {
   const bytes = cidr.bytes.slice();
   for (let bit = cidr.length; bit < 128; bit++) {
     bytes[bit >>> 3] = bytes[bit >>> 3]! & ~(0x80 >>> (bit & 7));
+  }
+  return { family: cidr.family, bytes, length: cidr.length };
+}
+
+/** True if they are the same address with the same length. */
+export function isSame(a: Cidr, b: Cidr): boolean {
+  return a.family === b.family && a.length === b.length && areEqual(a.bytes, b.bytes);
+}
+
+/** The last address of a prefix: of IPv4, the subnet's broadcast. */
+export function lastOf(cidr: Cidr): Cidr {
+  const bytes = cidr.bytes.slice();
+  for (let bit = cidr.length; bit < widthOf(cidr.family); bit++) {
+    bytes[bit >>> 3] = bytes[bit >>> 3]! | (0x80 >>> (bit & 7));
   }
   return { family: cidr.family, bytes, length: cidr.length };
 }
