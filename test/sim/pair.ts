@@ -7,34 +7,80 @@ import { ipv4Packet } from "./packets.ts";
 export const A_INNER = "10.0.0.1";
 export const B_INNER = "10.0.0.2";
 
+/** The clock of one host: its wall clock may be off. */
+class HostClock implements SimClock {
+  skewMs = 0;
+  readonly #base: SimClock;
+
+  constructor(base: SimClock) {
+    this.#base = base;
+  }
+
+  get now(): number {
+    return this.#base.now;
+  }
+
+  get wallMs(): number {
+    return this.#base.wallMs + this.skewMs;
+  }
+}
+
 export class Pair {
   readonly clock: SimClock = { now: 1_000_000, wallMs: 1_790_000_000_000 };
-  readonly a: SimNode;
-  readonly b: SimNode;
+  readonly clockA: HostClock = new HostClock(this.clock);
+  readonly clockB: HostClock = new HostClock(this.clock);
+  a: SimNode;
+  b: SimNode;
   /** How a sees b, and b sees a. */
-  readonly peerB: Peer;
-  readonly peerA: Peer;
+  peerB: Peer;
+  peerA: Peer;
+  readonly #seed: number;
+  #restarts = 0;
 
   constructor(options: { readonly psk?: Uint8Array; readonly seed?: number } = {}) {
-    const seed = options.seed ?? 1;
-    this.a = new SimNode({
-      secret: new Uint8Array(32).fill(0x11),
-      address: "192.0.2.1:1000",
-      clock: this.clock,
-      seed,
-    });
-    this.b = new SimNode({
-      secret: new Uint8Array(32).fill(0x22),
-      address: "192.0.2.2:2000",
-      clock: this.clock,
-      seed: seed + 1,
-    });
+    this.#seed = options.seed ?? 1;
+    this.a = this.#makeA();
+    this.b = this.#makeB();
     this.peerB = this.a.addPeer(this.b.publicKey, `${B_INNER}/32`, this.b.address);
     this.peerA = this.b.addPeer(this.a.publicKey, `${A_INNER}/32`);
     if (options.psk !== undefined) {
       this.peerA.handshake.setPresharedKey(options.psk);
       this.peerB.handshake.setPresharedKey(options.psk);
     }
+  }
+
+  #makeA(): SimNode {
+    return new SimNode({
+      secret: new Uint8Array(32).fill(0x11),
+      address: "192.0.2.1:1000",
+      clock: this.clockA,
+      seed: this.#seed + 2 * this.#restarts,
+    });
+  }
+
+  #makeB(): SimNode {
+    return new SimNode({
+      secret: new Uint8Array(32).fill(0x22),
+      address: "192.0.2.2:2000",
+      clock: this.clockB,
+      seed: this.#seed + 2 * this.#restarts + 1,
+    });
+  }
+
+  /** a ends without a word and starts again with its settings. */
+  restartA(): void {
+    this.#restarts++;
+    this.a.tunnel.close();
+    this.a = this.#makeA();
+    this.peerB = this.a.addPeer(this.b.publicKey, `${B_INNER}/32`, this.b.address);
+  }
+
+  /** b likewise: where a is, it does not know. */
+  restartB(): void {
+    this.#restarts++;
+    this.b.tunnel.close();
+    this.b = this.#makeB();
+    this.peerA = this.b.addPeer(this.a.publicKey, `${A_INNER}/32`);
   }
 
   /** Takes what a node wants sent. */
