@@ -12,7 +12,7 @@ import type { InterfaceStatus } from "./lane/status.ts";
 import { parseEndpointText, parsePrefix } from "./route/address.ts";
 import type { SetOperation } from "./uapi/operation.ts";
 
-export type { InterfaceStatus, PeerStatus } from "./lane/status.ts";
+export type { InterfaceStatus, PeerStatus, ProcessStatus } from "./lane/status.ts";
 export { VERSION } from "./version.ts";
 
 export interface PeerConfiguration {

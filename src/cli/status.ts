@@ -21,7 +21,7 @@ export async function status(args: readonly string[]): Promise<number> {
   let failures = 0;
   for (const name of wanted) {
     try {
-      found.push(await ask(name));
+      found.push(await askStatus(name));
     } catch (error) {
       // Unasked, others' sockets are passed over: wireguard-go listens in the same folder.
       if (names[0] === undefined) continue;
@@ -45,7 +45,8 @@ function interfaces(): string[] {
   }
 }
 
-function ask(name: string): Promise<InterfaceStatus> {
+/** What the program that serves an interface tells of it. Rejects with the reason and the fix. */
+export function askStatus(name: string): Promise<InterfaceStatus> {
   return new Promise((resolve, reject) => {
     const socket = createConnection(socketPath(name));
     let text = "";
@@ -85,6 +86,7 @@ function describe(device: InterfaceStatus): string {
     `  out: ${lane.packetsRead} packets in ${lane.readCalls} reads, ${lane.datagramsSent} datagrams in ${lane.groupsSent} groups, ${lane.sendCalls} sends`,
     `  handshake queue: ${device.handshakeQueue}${device.isUnderLoad ? ", under load" : ""}${device.shedding === null ? "" : `, initiations of ${device.shedding} are shed`}`,
     `  drops: ${list(counts(device.drops))}`,
+    `  process: ${describeProcess(device)}`,
   ];
   if (device.floods > 0) lines.push(`  floods shed: ${device.floods}`);
   if (device.socketDrops > 0) lines.push(`  drops of its sockets: ${device.socketDrops}`);
@@ -92,6 +94,15 @@ function describe(device: InterfaceStatus): string {
   if (laneDrops.length > 0) lines.push(`  drops of its lane: ${list(laneDrops)}`);
   for (const peer of device.peers) lines.push("", ...describePeer(peer));
   return `${lines.join("\n")}\n`;
+}
+
+function describeProcess({ process: { pid, ...taken }, timers, indexes }: InterfaceStatus): string {
+  const heaps = `heap ${mebibytes(taken.heapBytes)}, of lanes ${mebibytes(taken.laneHeapBytes)}`;
+  return `${pid}, ${mebibytes(taken.residentBytes)} MiB (${heaps}), ${taken.descriptors} descriptors, ${taken.threads} threads; timers: ${timers}, indexes: ${indexes}`;
+}
+
+function mebibytes(bytes: number): string {
+  return (bytes / 2 ** 20).toFixed(1);
 }
 
 function describePeer(peer: PeerStatus): string[] {

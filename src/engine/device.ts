@@ -2,6 +2,7 @@
  * One interface as the rest of the program sees it: settings in, snapshots out, and a promise for its end. What it does
  * with packets happens on its lane.
  */
+import { processStatus } from "../io/process-status.ts";
 import type { InterfaceStatus } from "../lane/status.ts";
 import type { SetOperation } from "../uapi/operation.ts";
 import type { DeviceSnapshot } from "../uapi/snapshot.ts";
@@ -57,7 +58,8 @@ export class Device {
   /** What is going on, without secrets. */
   async status(): Promise<InterfaceStatus> {
     if (this.#hasEnded) throw new Error(`the interface ${this.name} is closed`);
-    return (await this.#lanes.status(this.#key)) ?? this.#notServed();
+    const { laneHeapBytes, ...status } = (await this.#lanes.status(this.#key)) ?? this.#notServed();
+    return { ...status, process: { ...processStatus(), laneHeapBytes } };
   }
 
   /** Wipes keys, closes sockets; an interface that is not persistent goes away. */

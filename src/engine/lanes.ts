@@ -12,7 +12,7 @@ import type {
   StatusPart,
 } from "../lane/messages.ts";
 import { concealSnapshot } from "../lane/secrets.ts";
-import type { InterfaceStatus } from "../lane/status.ts";
+import type { LaneStatus } from "../lane/status.ts";
 import type { SetOperation } from "../uapi/operation.ts";
 import { type DeviceSnapshot, wipeSnapshot } from "../uapi/snapshot.ts";
 import { LaneThread } from "./lane-thread.ts";
@@ -125,7 +125,7 @@ export class Lanes {
     return merged === undefined ? undefined : concealSnapshot(merged);
   }
 
-  async status(key: number): Promise<InterfaceStatus | undefined> {
+  async status(key: number): Promise<LaneStatus | undefined> {
     const parts = await this.#askAll(key, { kind: "status" });
     return mergeStatus(parts.filter((part): part is StatusPart => part.kind === "status"));
   }

@@ -1,6 +1,6 @@
 /** Puts together what several lanes know of one interface: of each peer, what its home lane says. */
 import type { SnapshotPart, StatusPart } from "../lane/messages.ts";
-import type { InterfaceStatus, PeerStatus } from "../lane/status.ts";
+import type { LaneStatus, PeerStatus } from "../lane/status.ts";
 import { type DeviceSnapshot, type PeerSnapshot, wipeSnapshot } from "../uapi/snapshot.ts";
 
 /**
@@ -31,9 +31,7 @@ export function mergeSnapshots([first, ...others]: readonly SnapshotPart[]):
   return merged;
 }
 
-export function mergeStatus([first, ...others]: readonly StatusPart[]):
-  | InterfaceStatus
-  | undefined {
+export function mergeStatus([first, ...others]: readonly StatusPart[]): LaneStatus | undefined {
   if (first === undefined || others.length === 0) return first?.status;
   const known = new Map<string, PeerStatus>();
   for (const { status, homes } of [first, ...others]) {
@@ -51,9 +49,12 @@ export function mergeStatus([first, ...others]: readonly StatusPart[]):
     floods: total(all.map(({ floods }) => floods)),
     handshakesPooled: total(all.map(({ handshakesPooled }) => handshakesPooled)),
     drops: sum(all.map(({ drops }) => drops)),
-    lane: sum(all.map(({ lane }) => ({ ...lane }))) as unknown as InterfaceStatus["lane"],
+    lane: sum(all.map(({ lane }) => ({ ...lane }))) as unknown as LaneStatus["lane"],
     socketDrops: total(all.map(({ socketDrops }) => socketDrops)),
     laneDrops: sum(all.map(({ laneDrops }) => laneDrops)),
+    timers: total(all.map(({ timers }) => timers)),
+    indexes: total(all.map(({ indexes }) => indexes)),
+    laneHeapBytes: total(all.map(({ laneHeapBytes }) => laneHeapBytes)),
     peers: first.status.peers.map((peer) => known.get(peer.publicKey) ?? peer),
   };
 }

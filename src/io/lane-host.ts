@@ -182,7 +182,11 @@ export class LaneHost implements LaneControl {
       case "status":
         return {
           kind: "status",
-          status: interfaceStatus(iface, this.#scopeName, this.#lane.moment.now, this.#laneDrops()),
+          status: interfaceStatus(iface, this.#scopeName, {
+            now: this.#lane.moment.now,
+            drops: this.#laneDrops(),
+            heapBytes: process.memoryUsage().heapUsed,
+          }),
           homes: homesOf(iface),
         };
       case "remove":

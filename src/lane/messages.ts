@@ -7,7 +7,7 @@ import type { SiblingNote } from "../tunnel/siblings.ts";
 import type { SetOperation } from "../uapi/operation.ts";
 import type { DeviceSnapshot } from "../uapi/snapshot.ts";
 import type { SocketPair } from "./ports.ts";
-import type { InterfaceStatus } from "./status.ts";
+import type { LaneStatus } from "./status.ts";
 
 /** What a lane's worker is started with. */
 export interface LaneData {
@@ -71,7 +71,7 @@ export interface SnapshotPart {
 
 export interface StatusPart {
   readonly kind: "status";
-  readonly status: InterfaceStatus;
+  readonly status: LaneStatus;
   readonly homes: readonly boolean[];
 }
 

@@ -64,7 +64,37 @@ export interface InterfaceStatus {
   readonly socketDrops: number;
   /** What the addon dropped before it came to an interface; of the lane as a whole, names with a count above zero. */
   readonly laneDrops: Readonly<Record<string, number>>;
+  /** Peers that a timer waits for: all of a peer's timers are one entry. */
+  readonly timers: number;
+  /** Receiver indexes in use: one a keypair, one a handshake under way. */
+  readonly indexes: number;
+  readonly process: ProcessStatus;
   readonly peers: readonly PeerStatus[];
+}
+
+/** What the whole process takes, all of its interfaces together. */
+export interface ProcessStatus {
+  readonly pid: number;
+  readonly residentBytes: number;
+  /** JavaScript objects of the main thread; of the lanes that serve this interface. Garbage included. */
+  readonly heapBytes: number;
+  readonly laneHeapBytes: number;
+  readonly descriptors: number;
+  readonly threads: number;
+}
+
+/** What a lane knows of an interface; the engine puts the process beside it. */
+export interface LaneStatus extends Omit<InterfaceStatus, "process"> {
+  /** Bytes of the heap of the lane's thread. */
+  readonly laneHeapBytes: number;
+}
+
+/** What the host of a lane knows besides. */
+export interface LaneFacts {
+  /** Monotonic. */
+  readonly now: number;
+  readonly drops: Readonly<Record<string, number>>;
+  readonly heapBytes: number;
 }
 
 export function snapshot(iface: Interface, scopeName: ScopeName): DeviceSnapshot {
@@ -96,9 +126,8 @@ export function snapshot(iface: Interface, scopeName: ScopeName): DeviceSnapshot
 export function interfaceStatus(
   iface: Interface,
   scopeName: ScopeName,
-  now: number,
-  laneDrops: Readonly<Record<string, number>>,
-): InterfaceStatus {
+  facts: LaneFacts,
+): LaneStatus {
   const { state } = iface.tunnel;
   const drops: Record<string, number> = {};
   DROP_REASONS.forEach(([name], reason) => {
@@ -115,14 +144,17 @@ export function interfaceStatus(
     offload: iface.tun.offload,
     segments: iface.udp.segments,
     handshakeQueue: state.queue.count,
-    isUnderLoad: state.queue.isUnderLoad(now),
+    isUnderLoad: state.queue.isUnderLoad(facts.now),
     shedding: state.flood.isShedding ? addressOf(state.flood.source) : null,
     floods: state.flood.begun,
     handshakesPooled: state.offload.total,
     drops,
     lane: { ...iface.stats },
     socketDrops: iface.udp.dropped,
-    laneDrops,
+    laneDrops: facts.drops,
+    timers: state.deadlines.count,
+    indexes: state.keypairs.count + state.handshakes.count,
+    laneHeapBytes: facts.heapBytes,
     peers: Array.from(state.allPeers(), (peer) => peerStatus(peer, scopeName)),
   };
 }

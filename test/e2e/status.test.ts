@@ -1,4 +1,5 @@
 /** `wirehaul status`: what it tells of a running interface, that it never tells a secret, and what it answers to mistakes. */
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect } from "vitest";
@@ -106,6 +107,45 @@ describe("what it tells", () => {
     }
     expect(await run([...command, name])).toMatch(/\n {2}in: {2}\d+ datagrams in \d+ reads, /);
   });
+
+  for (const lanes of [1, 2]) {
+    labTest(
+      `what the process takes, and its timers and indexes, with ${lanes} lanes`,
+      async (lab) => {
+        const environment = { WIREHAUL_LANES: `${lanes}` };
+        const pair = await makePair(lab, { a: "wirehaul", b: "wirehaul", environment });
+        const { node, namespace } = pair.a;
+        const idle = await statusOf(node.name);
+        expect(idle).toMatchObject({ timers: 0, indexes: 0 });
+        await pingUntil(namespace, pair.b.inner4);
+        const { process: taken, timers, indexes } = await statusOf(node.name);
+        // The session, and that it ends one day.
+        expect({ timers, indexes }).toEqual({ timers: 1, indexes: 1 });
+        const { pid } = node.program;
+        expect(taken.pid).toBe(pid);
+        expect(taken.threads).toBe(readdirSync(`/proc/${pid}/task`).length);
+        // Asking takes a connection more.
+        const descriptors = readdirSync(`/proc/${pid}/fd`).length;
+        expect(taken.descriptors - descriptors).toBeGreaterThanOrEqual(0);
+        expect(taken.descriptors - descriptors).toBeLessThanOrEqual(1);
+        const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(
+          readFileSync(`/proc/${pid}/status`, "utf8"),
+        )?.[1];
+        expect(taken.residentBytes / (Number(kilobytes) * 1024)).toBeCloseTo(1, 1);
+        expect(taken.heapBytes).toBeGreaterThan(1 << 20);
+        expect(taken.laneHeapBytes).toBeGreaterThan(lanes << 20);
+        expect(taken.heapBytes + taken.laneHeapBytes).toBeLessThan(taken.residentBytes);
+        expect(await run([...command, node.name])).toMatch(
+          new RegExp(
+            `process: ${pid}, [\\d.]+ MiB .*${taken.threads} threads; timers: 1, indexes: 1\n`,
+          ),
+        );
+        // A peer that goes takes its timers and indexes along.
+        await node.set(["peer", pair.b.node.keys.publicKey, "remove"]);
+        expect(await statusOf(node.name)).toMatchObject({ timers: 0, indexes: 0 });
+      },
+    );
+  }
 
   labTest("attempts and waiting packets of a peer that is silent", async (lab) => {
     const pair = await connectedPair(lab);
