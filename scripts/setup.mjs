@@ -61,6 +61,8 @@ const PACKAGES = {
     // Of these, systemd-analyze alone is run: it checks the unit that ships.
     systemd: () => findProgram("systemd-analyze"),
     strace: () => findProgram("strace"),
+    faketime: () => findProgram("faketime"),
+    fping: () => findProgram("fping"),
   },
 };
 

@@ -153,6 +153,11 @@ export class Lab {
     this.#record.process(pid);
   }
 
+  /** Something that a program leaves behind: it is removed with the rest. */
+  leftover(path: string): void {
+    this.#record.path(path);
+  }
+
   /** A folder for this run's files. */
   get folder(): string {
     if (this.#folder === undefined) {

@@ -78,12 +78,17 @@ export interface IperfResult {
   readonly retransmits: number;
   /** UDP only, 0 to 100. */
   readonly lostPercent: number;
+  /** UDP only: datagrams sent, and lost. */
+  readonly packets: number;
+  readonly lostPackets: number;
 }
 
 interface IperfSum {
   readonly bits_per_second: number;
   readonly bytes: number;
   readonly lost_percent?: number;
+  readonly packets?: number;
+  readonly lost_packets?: number;
   readonly retransmits?: number;
 }
 
@@ -150,5 +155,7 @@ function readIperf(text: string, errors: string): IperfResult {
     bytes: received.bytes + (back?.bytes ?? 0),
     retransmits: report.end?.sum_sent?.retransmits ?? 0,
     lostPercent: received.lost_percent ?? report.end?.sum?.lost_percent ?? 0,
+    packets: received.packets ?? report.end?.sum?.packets ?? 0,
+    lostPackets: received.lost_packets ?? report.end?.sum?.lost_packets ?? 0,
   };
 }

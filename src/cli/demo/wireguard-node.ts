@@ -42,9 +42,11 @@ export class WireguardNode {
   namespace: Namespace;
   readonly program: Background;
   readonly #lab: Lab;
+  readonly #settings: NodeSettings;
 
   private constructor(lab: Lab, settings: NodeSettings, name: string, program: Background) {
     this.#lab = lab;
+    this.#settings = settings;
     this.name = name;
     this.implementation = settings.implementation;
     this.namespace = settings.namespace;
@@ -55,6 +57,15 @@ export class WireguardNode {
   static async start(lab: Lab, settings: NodeSettings): Promise<WireguardNode> {
     const node = WireguardNode.launch(lab, settings);
     await node.waitUntilReady();
+    return node;
+  }
+
+  /** Starts the program anew, after it has ended: same name, same keys, where it was first; to be configured again. */
+  async startAgain(environment?: Readonly<Record<string, string>>): Promise<WireguardNode> {
+    const settings =
+      environment === undefined ? this.#settings : { ...this.#settings, environment };
+    const node = await WireguardNode.start(this.#lab, settings);
+    node.keys = this.keys;
     return node;
   }
 
