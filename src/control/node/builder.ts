@@ -78,27 +78,26 @@ export class Builder {
     this.#underlay = await readUnderlay(this.#parts.sockets(), this.#parts.seed);
   }
 
-  /** Looks what there is, and removes what belongs to no network; `keep`: ids of networks that are not to be touched. */
-  async begin(keep: readonly string[]): Promise<void> {
+  /**
+   * Looks what there is. Returns ids of networks that left something and are not desired any more, to be removed; `keep`: ids that
+   * are not to be touched.
+   */
+  async begin(keep: readonly string[]): Promise<string[]> {
     const { links, namespaces } = await findMarks(this.#shells);
     const known = new Set([...this.#parts.networks().map(({ resource }) => resource.id), ...keep]);
+    const marks = [...links, ...namespaces].map(({ mark }) => mark);
     const ids = new Set(
-      [...links, ...namespaces]
-        .filter(({ mark }) => mark !== SHARED_MARK)
-        .map(({ mark }) => mark.slice(MARK.length)),
+      marks.filter((mark) => mark !== SHARED_MARK).map((mark) => mark.slice(MARK.length)),
     );
-    for (const id of ids) {
-      if (known.has(id)) {
-        this.#foundBefore(id, links, namespaces);
-        continue;
-      }
-      this.#foundBefore(id, links, namespaces);
-      await this.remove(id);
-    }
-    const hasShared = [...links, ...namespaces].some(({ mark }) => mark === SHARED_MARK);
-    if (hasShared && !this.#parts.networks().some(needsExit)) await this.#buildShared();
+    for (const id of ids) this.#foundBefore(id, links, namespaces);
     const names = [...(await listLinks()).map(({ ifname }) => ifname), ...(await listNamespaces())];
     this.#atStart = new Set(names);
+    return [...ids].filter((id) => !known.has(id));
+  }
+
+  /** Removes what networks share, if none needs it. */
+  async tidyShared(): Promise<void> {
+    if (!this.#parts.networks().some(needsExit)) await this.#buildShared();
   }
 
   /** From now on others may have made what was not there at the start. */
@@ -152,7 +151,7 @@ export class Builder {
     const actions = plan(nothing, before, await observe(this.#shells, [before]), device);
     await this.#executor.run(actions, undefined);
     this.#built.delete(id);
-    if (!this.#parts.networks().some(needsExit)) await this.#buildShared();
+    await this.tidyShared();
   }
 
   /** What {@link build} would do, after a look at the machine. */

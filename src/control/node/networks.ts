@@ -126,8 +126,15 @@ export class Networks {
   /** Builds what is stored, collects what is left over; settles when each network was tried once. */
   async start(): Promise<void> {
     await this.#builder.refreshUnderlay();
-    await this.#builder.begin(this.#lost);
-    await Promise.all([...this.#entries.keys()].map((id) => this.#rebuild(id)));
+    const leftovers = await this.#builder.begin(this.#lost);
+    await Promise.all([
+      ...[...this.#entries.keys()].map((id) => this.#rebuild(id)),
+      ...leftovers.map((id) => this.#turns.run(id, () => this.#unbuild(id))),
+    ]);
+    await this.#builder.tidyShared().catch((error: unknown) => {
+      const why = error instanceof Error ? error.message : String(error);
+      this.#log("error", `removing the way out, which no network needs: ${why}`);
+    });
     this.#builder.began();
   }
 
