@@ -28,7 +28,7 @@ const INTEGRITY = {
 /** What differs most between versions of Node and OpenSSL: crypto, memory, sockets, processes, descriptors. */
 const QUICK = [
   ...["test/unit", "test/property", "test/native", "test/sim", "test/tidy"],
-  ...["tunnel", "library", "lifecycle", "crypto-backends", "secrets", "unprivileged"].map(
+  ...["library", "lifecycle", "crypto-backends", "secrets", "unprivileged"].map(
     (name) => `test/e2e/${name}.test.ts`,
   ),
 ];
