@@ -10,7 +10,7 @@ const config: ViteUserConfig = defineConfig({
       {
         test: {
           name: "unit",
-          include: ["test/{unit,property,sim,native,tidy}/**/*.test.ts", "test/*.test.ts"],
+          include: ["test/{unit,property,sim,native,tidy,fuzz}/**/*.test.ts", "test/*.test.ts"],
           testTimeout: 60_000,
         },
       },

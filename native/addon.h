@@ -12,6 +12,7 @@
 #include <sys/uio.h>
 
 #include "coalesce.h"
+#include "message.h"
 #include "primitives.h"
 #include "slab.h"
 
@@ -25,7 +26,7 @@ struct environment {
   EVP_CIPHER_CTX *cipher;
 };
 
-enum { SEND_MESSAGES = 64, SEND_PARTS = 1024, CONTROL_BYTES = 128, NAME_BYTES = 16 };
+enum { SEND_MESSAGES = 64, SEND_PARTS = 1024, NAME_BYTES = 16 };
 static_assert(SEND_PARTS >= DATAGRAMS_MAX / 2, "a group always fits in an empty batch");
 
 /* Scratch of one recvmmsg, and of one sendmmsg. */

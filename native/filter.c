@@ -1,7 +1,5 @@
 /* What a UDP socket does not even queue: a classic BPF filter against a flood of initiations from one source. */
-#include <linux/filter.h>
-
-#include "addon.h"
+#include "filter.h"
 
 /*
  * The filter sees the UDP header and what follows (net/ipv4/udp.c udp_queue_rcv_one_skb). WireGuard, whitepaper 5.4.2: an
@@ -9,13 +7,13 @@
  */
 enum { PAYLOAD = 8, INITIATION = 1, SIZE = 148, LENGTH = PAYLOAD + SIZE, MAC = 16, V4_SOURCE = 12, V6_SOURCE = 8 };
 /* One in so many passes: src/session/flood-watch.ts learns from them whether the flood goes on. A power of two. */
-enum { SAMPLE = 64 };
+enum { SAMPLE = FILTER_SAMPLE };
 
 /* Jumps are relative; those to the end are filled in when the end is known. */
-enum { TO_PASS = 0xff, STEPS_MAX = 48 };
+enum { TO_PASS = 0xff };
 
 struct program {
-  struct sock_filter steps[STEPS_MAX];
+  struct sock_filter *steps;
   unsigned short length;
 };
 
@@ -40,8 +38,8 @@ static uint32_t word_at(const uint8_t *bytes) {
   return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
 }
 
-static int attach(int fd, const uint8_t *source, bool v6) {
-  struct program program = {.length = 0};
+unsigned short filter_shed(struct sock_filter *steps, const uint8_t *source, bool v6) {
+  struct program program = {steps, 0};
   /* First, since a load past the end drops. */
   step(&program, BPF_LD | BPF_W | BPF_LEN, 0);
   program.steps[program.length++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, LENGTH, 0, TO_PASS);
@@ -81,17 +79,5 @@ static int attach(int fd, const uint8_t *source, bool v6) {
     if (jump->jt == TO_PASS) jump->jt = (uint8_t)(pass - i - 1);
     if (jump->jf == TO_PASS) jump->jf = (uint8_t)(pass - i - 1);
   }
-  struct sock_fprog attached = {.len = program.length, .filter = program.steps};
-  return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &attached, sizeof attached);
-}
-
-napi_value native_udpShed(napi_env env, napi_callback_info info) {
-  struct call call = call_begin(env, info);
-  int fd = call_int(&call, 0), none = 0;
-  size_t length = 0;
-  const uint8_t *source = call_bytes(&call, 1, &length);
-  if (call.bad) return NULL;
-  if (length == 0) return call_result(&call, setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof none));
-  if (length != 4 && length != 16) return call_give(&call, -EINVAL);
-  return call_result(&call, attach(fd, source, length == 16));
+  return program.length;
 }

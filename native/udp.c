@@ -4,12 +4,16 @@
 #include <unistd.h>
 
 #include "addon.h"
+#include "filter.h"
 
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
 #endif
 #ifndef UDP_GRO
 #define UDP_GRO 104
+#endif
+#ifndef SO_ATTACH_REUSEPORT_CBPF
+#define SO_ATTACH_REUSEPORT_CBPF 51
 #endif
 
 /* Ours: while a send waits for room the lane serves nobody, and the buffer that is full holds 14 MB already. */
@@ -89,45 +93,6 @@ napi_value native_udpSegments(napi_env env, napi_callback_info info) {
   return call_give(&call, getsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &value, &length) == 0);
 }
 
-/* Fills an endpoint record and the TOS from a received message; returns the size of its datagrams, 0: all of it. */
-static int32_t describe(struct msghdr *message, struct endpoint *endpoint, int32_t *tos) {
-  const struct sockaddr_in6 *from6 = message->msg_name;
-  const struct sockaddr_in *from4 = message->msg_name;
-  int32_t segment = 0;
-  memset(endpoint, 0, sizeof *endpoint);
-  *tos = 0;
-  endpoint->family = from6->sin6_family;
-  endpoint->port = ntohs(from6->sin6_port);
-  if (from6->sin6_family == AF_INET6) {
-    endpoint->scope = from6->sin6_scope_id;
-    memcpy(endpoint->address, &from6->sin6_addr, 16);
-  } else {
-    memcpy(endpoint->address, &from4->sin_addr, 4);
-  }
-  for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR(message, c)) {
-    const uint8_t *data = CMSG_DATA(c);
-    if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
-      struct in_pktinfo local;
-      memcpy(&local, data, sizeof local);
-      memcpy(endpoint->source, &local.ipi_spec_dst, 4);
-      endpoint->source_interface = (uint32_t)local.ipi_ifindex;
-    } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
-      struct in6_pktinfo local;
-      memcpy(&local, data, sizeof local);
-      if (IN6_IS_ADDR_MULTICAST(&local.ipi6_addr)) continue; /* no address to answer from */
-      memcpy(endpoint->source, &local.ipi6_addr, 16);
-      endpoint->source_interface = (uint32_t)local.ipi6_ifindex;
-    } else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
-      *tos = *data;
-    } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {
-      memcpy(tos, data, sizeof *tos);
-    } else if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
-      memcpy(&segment, data, sizeof segment);
-    }
-  }
-  return segment;
-}
-
 napi_value native_udpReceive(napi_env env, napi_callback_info info) {
   struct call call = call_begin(env, info);
   struct slab *slab = call_slab(&call, 0);
@@ -143,31 +108,17 @@ napi_value native_udpReceive(napi_env env, napi_callback_info info) {
   int got = recvmmsg(fd, r->messages, MESSAGES_MAX, MSG_DONTWAIT, NULL);
   if (got < 0) return call_give(&call, errno == EAGAIN || errno == EINTR ? 0 : -errno);
 
-  int32_t *offsets = slab_list(slab, receivedOffset_at), *lengths = slab_list(slab, receivedLength_at),
-          *messages = slab_list(slab, receivedMessage_at), listed = 0;
+  struct listing list = {slab_list(slab, receivedOffset_at), slab_list(slab, receivedLength_at),
+                         slab_list(slab, receivedMessage_at), 0, 0};
   for (int32_t i = 0; i < got; i++) {
     struct msghdr *message = &r->messages[i].msg_hdr;
-    int32_t size = (int32_t)r->messages[i].msg_len, at = inbound_at + i * MESSAGE_STRIDE;
-    int32_t segment = describe(message, slab_endpoints(slab, messageEndpoint_at) + i,
-                               slab_list(slab, messageTos_at) + i);
-    if (segment <= 0 || segment > size) segment = size;
-    if (message->msg_flags & MSG_TRUNC) {
-      slab->counters[COUNTER_RECEIVED_DROPPED]++;
-      continue;
-    }
-    do { /* once for an empty datagram */
-      if (listed == RECEIVED_MAX) {
-        slab->counters[COUNTER_RECEIVED_DROPPED]++;
-        break;
-      }
-      offsets[listed] = at;
-      lengths[listed] = size < segment ? size : segment;
-      messages[listed++] = i;
-      at += segment;
-      size -= segment;
-    } while (size > 0);
+    int32_t segment = message_describe(message, slab_endpoints(slab, messageEndpoint_at) + i,
+                                       slab_list(slab, messageTos_at) + i);
+    message_list(&list, i, inbound_at + i * MESSAGE_STRIDE, (int32_t)r->messages[i].msg_len, segment,
+                 message->msg_flags & MSG_TRUNC);
   }
-  return call_give(&call, listed);
+  slab->counters[COUNTER_RECEIVED_DROPPED] += list.dropped;
+  return call_give(&call, list.count);
 }
 
 /* A sendmmsg in the making: messages and parts of slab->sending. */
@@ -195,52 +146,15 @@ static void flush(struct batch *batch) {
   batch->messages = batch->parts = 0;
 }
 
-static size_t control(uint8_t *at, size_t used, int level, int type, const void *data, size_t size) {
-  struct cmsghdr header = {.cmsg_level = level, .cmsg_type = type};
-  header.cmsg_len = (__typeof__(header.cmsg_len))CMSG_LEN(size);
-  memcpy(at + used, &header, sizeof header);
-  memcpy(at + used + CMSG_LEN(0), data, size);
-  return used + CMSG_SPACE(size);
-}
-
 /* Begins a message to the endpoint of a group; `segment` != 0: to be cut into datagrams of that size. */
 static struct msghdr *compose(struct batch *batch, int32_t group, uint16_t segment) {
   struct slab *slab = batch->slab;
   struct sending *s = &slab->sending;
-  const struct endpoint *e = slab_endpoints(slab, groupEndpoint_at) + group;
-  static const uint8_t nowhere[16];
   int i = batch->messages++;
-  int tos = slab_list(slab, groupTos_at)[group] & 0xff;
-  bool v6 = e->family == AF_INET6, sourced = memcmp(e->source, nowhere, 16) != 0;
-  uint8_t *room = s->control[i];
-  size_t used = 0;
-  static_assert(CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int)) + CMSG_SPACE(2) <= CONTROL_BYTES, "");
   struct msghdr *message = &s->messages[i].msg_hdr;
-  *message = (struct msghdr){.msg_name = &s->to[i], .msg_iov = s->parts + batch->parts, .msg_control = room};
+  *message = (struct msghdr){.msg_name = &s->to[i], .msg_iov = s->parts + batch->parts, .msg_control = s->control[i]};
+  message_address(message, slab_endpoints(slab, groupEndpoint_at) + group, slab_list(slab, groupTos_at)[group] & 0xff, segment);
   s->group[i] = group;
-  if (v6) {
-    s->to[i] = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(e->port), .sin6_scope_id = e->scope};
-    memcpy(&s->to[i].sin6_addr, e->address, 16);
-    message->msg_namelen = sizeof s->to[i];
-  } else {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(e->port)};
-    memcpy(&to.sin_addr, e->address, 4);
-    memcpy(&s->to[i], &to, sizeof to);
-    message->msg_namelen = sizeof to;
-  }
-  if (sourced && v6) {
-    struct in6_pktinfo from = {.ipi6_ifindex = (__typeof__(from.ipi6_ifindex))e->source_interface};
-    memcpy(&from.ipi6_addr, e->source, 16);
-    used = control(room, used, IPPROTO_IPV6, IPV6_PKTINFO, &from, sizeof from);
-  } else if (sourced) {
-    struct in_pktinfo from = {.ipi_ifindex = (int)e->source_interface};
-    memcpy(&from.ipi_spec_dst, e->source, 4);
-    used = control(room, used, IPPROTO_IP, IP_PKTINFO, &from, sizeof from);
-  }
-  if (tos != 0) used = control(room, used, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_TCLASS : IP_TOS, &tos, sizeof tos);
-  if (segment != 0) used = control(room, used, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof segment);
-  message->msg_controllen = (__typeof__(message->msg_controllen))used;
-  if (used == 0) message->msg_control = NULL;
   return message;
 }
 
@@ -305,4 +219,29 @@ napi_value native_udpSend(napi_env env, napi_callback_info info) {
   flush(&v6);
   for (int32_t i = first; i < first + count; i++) failed += status[i] != 0;
   return call_give(&call, failed);
+}
+
+/* What this socket does not even queue: initiations from `source` (4 or 16 bytes); none: nothing. See filter.h. */
+napi_value native_udpShed(napi_env env, napi_callback_info info) {
+  struct call call = call_begin(env, info);
+  int fd = call_int(&call, 0), none = 0;
+  size_t length = 0;
+  const uint8_t *source = call_bytes(&call, 1, &length);
+  if (call.bad) return NULL;
+  if (length == 0) return call_result(&call, setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof none));
+  if (length != 4 && length != 16) return call_give(&call, -EINVAL);
+  struct sock_filter steps[FILTER_STEPS_MAX];
+  struct sock_fprog program = {.len = filter_shed(steps, source, length == 16), .filter = steps};
+  return call_result(&call, setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program));
+}
+
+/* Which socket of the group on this port gets a datagram. */
+napi_value native_udpSteer(napi_env env, napi_callback_info info) {
+  struct call call = call_begin(env, info);
+  int fd = call_int(&call, 0), lanes = call_int(&call, 1);
+  if (call.bad) return NULL;
+  if (lanes < 1 || lanes > STEER_LANES_MAX) return call_give(&call, -EINVAL);
+  struct sock_filter steps[FILTER_STEPS_MAX];
+  struct sock_fprog program = {.len = filter_steer(steps, (uint32_t)lanes), .filter = steps};
+  return call_result(&call, setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program));
 }

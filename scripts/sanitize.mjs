@@ -1,28 +1,19 @@
 /**
  * `npm run test:sanitize [-- --runs N] [-- --seed N]`: the native code under AddressSanitizer and UBSan.
  *
- * 1. native/test/fuzz_offload.c with split.c and coalesce.c, on N made inputs (or, with clang, hand its binary to libFuzzer);
+ * 1. the fuzz targets native/test/fuzz_*.c: their kept inputs, then N random ones (`npm run fuzz` is for finding new ones);
  * 2. the whole addon: builds native/build/debug and runs test/native on it, the sanitizer's library preloaded into node.
  *
  * Fails on the first finding. A step that cannot run here says why.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { dirname, isAbsolute, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { buildTarget, findCompiler, NATIVE_TARGETS } from "./fuzz-native.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const debug = join(root, "native", "build", "debug");
-const SANITIZE = [
-  "-std=c11",
-  "-D_GNU_SOURCE",
-  "-O1",
-  "-g",
-  "-fno-omit-frame-pointer",
-  "-fsanitize=address,undefined",
-  "-fno-sanitize-recover=all",
-];
-
 function run(command, args, env = {}) {
   const result = spawnSync(command, args, {
     cwd: root,
@@ -37,8 +28,6 @@ function run(command, args, env = {}) {
     process.exit(1);
   }
 }
-
-const works = (command) => spawnSync(command, ["--version"], { stdio: "ignore" }).status === 0;
 
 /** The sanitizer's run-time library of a compiler, as a file; undefined: it has none. */
 function runtime(compiler) {
@@ -57,18 +46,18 @@ function runtime(compiler) {
   return undefined;
 }
 
-const compiler = [process.env.CC, "gcc", "clang"].find((name) => name && works(name));
+const compiler = findCompiler();
 if (compiler === undefined) {
   console.error("sanitize: no C compiler: run `apt-get install gcc libc6-dev`");
   process.exit(1);
 }
 
-mkdirSync(debug, { recursive: true });
-const driver = join(debug, "fuzz_offload");
-const sources = ["test/fuzz_offload.c", "split.c", "coalesce.c", "checksum.c"];
-run(compiler, [...SANITIZE, ...sources.map((name) => join(root, "native", name)), "-o", driver]);
 const passed = process.argv.slice(2);
-run(driver, passed.length > 0 ? passed : ["--runs", "20000"]);
+for (const name of NATIVE_TARGETS) {
+  const target = buildTarget(name, compiler, false);
+  run(target, [join(root, "test", "fuzz", "corpus", name)]);
+  run(target, passed.length > 0 ? passed : ["--runs", "5000"]);
+}
 
 const library = runtime(compiler);
 if (library === undefined) {

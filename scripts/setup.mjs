@@ -5,6 +5,7 @@
  *   node scripts/setup.mjs        what building needs
  *   node scripts/setup.mjs demo   and what `npm run demo` and the bench need
  *   node scripts/setup.mjs test   and what `npm test` needs
+ *   node scripts/setup.mjs fuzz   what building and `npm run fuzz` need
  *
  * Runs before anything is installed: plain JavaScript, no dependencies.
  */
@@ -36,6 +37,17 @@ function findProgram(name) {
   return folders.some((folder) => folder !== "" && existsSync(join(folder, name)));
 }
 
+/** Whether clang comes with libFuzzer. */
+function hasLibFuzzer() {
+  const { stdout } = spawnSync("clang", ["-print-runtime-dir"], { encoding: "utf8" });
+  const folder = stdout?.trim() ?? "";
+  return (
+    folder !== "" &&
+    existsSync(folder) &&
+    readdirSync(folder).some((name) => /^libclang_rt\.fuzzer(-[a-z0-9_]+)?\.a$/.test(name))
+  );
+}
+
 /** Which Debian package is needed for what, and how to see that it is there. */
 const PACKAGES = {
   build: {
@@ -64,12 +76,17 @@ const PACKAGES = {
     faketime: () => findProgram("faketime"),
     fping: () => findProgram("fping"),
   },
+  fuzz: {
+    clang: () => findProgram("clang"),
+    "libclang-rt-dev": hasLibFuzzer,
+  },
 };
 
 const USES = {
   build: ["build"],
   demo: ["build", "demo"],
   test: ["build", "demo", "test"],
+  fuzz: ["build", "fuzz"],
 };
 
 function checkNode() {
@@ -194,7 +211,7 @@ function buildTypeScript() {
 function main() {
   const use = process.argv[2] ?? "build";
   if (process.argv.length > 3 || !Object.hasOwn(USES, use)) {
-    throw new SetupError("usage: node scripts/setup.mjs [demo|test]");
+    throw new SetupError("usage: node scripts/setup.mjs [demo|test|fuzz]");
   }
   checkNode();
   if (process.platform !== "linux") throw new SetupError("Wirehaul runs on Linux only");

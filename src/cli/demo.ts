@@ -21,13 +21,14 @@ const UDP_RATE = 100_000_000;
 const UDP_BYTES = 1200;
 const TOOLS = ["ip", "ping", "wg", "iperf3"];
 
-interface Options {
+export interface Options {
   readonly peer: Implementation;
   readonly seconds: number;
   readonly isJson: boolean;
 }
 
-function parse(args: readonly string[]): Options | undefined {
+/** Undefined: the usage is to be shown. */
+export function parseDemo(args: readonly string[]): Options | undefined {
   let peer: Implementation | undefined = "wirehaul";
   let seconds = 3;
   let isJson = false;
@@ -61,7 +62,7 @@ function obstacle(options: Options): string | undefined {
 }
 
 export async function demo(args: readonly string[]): Promise<number> {
-  const options = parse(args);
+  const options = parseDemo(args);
   if (options === undefined) {
     process.stderr.write(USAGE);
     return 1;

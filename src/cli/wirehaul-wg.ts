@@ -8,14 +8,20 @@ import { createWriteStream } from "node:fs";
 import type { Server } from "node:net";
 import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
-import { withoutKeys } from "../bytes/secret-text.ts";
 import { Engine } from "../engine/engine.ts";
-import { type Lanes, laneCount, parseLanes } from "../engine/lane-count.ts";
+import { laneCount } from "../engine/lane-count.ts";
 import { createTun, givenTunName, nameProblem, type Tun } from "../engine/tun.ts";
 import { listenUapi, listenUapiFd, UapiServer } from "../engine/uapi-server.ts";
 import { loadNative } from "../io/load-native.ts";
 import { VERSION } from "../version.ts";
 import { type LogLevel, logLevel, writeLog } from "./log.ts";
+import {
+  cryptoBackend,
+  descriptor,
+  descriptors,
+  lanesOption,
+  parseArguments,
+} from "./wirehaul-wg-settings.ts";
 
 const EXIT_OK = 0;
 const EXIT_SETUP_FAILED = 1;
@@ -52,7 +58,7 @@ export async function main(args: readonly string[]): Promise<number> {
   if (parsed.lanes !== undefined) process.env["WIREHAUL_LANES"] = parsed.lanes;
   const level = logLevel(process.env["LOG_LEVEL"]);
   const isForeground = parsed.isForeground || process.env["WG_PROCESS_FOREGROUND"] === "1";
-  const readyFd = descriptor(ENV_READY_FD);
+  const readyFd = descriptor(process.env, ENV_READY_FD);
   try {
     if (isForeground) return await serve(parsed.name, level, readyFd);
     return await startInBackground(parsed.name, level);
@@ -64,68 +70,16 @@ export async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-interface Arguments {
-  readonly name: string;
-  readonly isForeground: boolean;
-  readonly crypto: string | undefined;
-  readonly lanes: string | undefined;
-}
-
-function parseArguments(args: readonly string[]): Arguments | undefined {
-  const name = args.at(-1);
-  if (name === undefined || name.startsWith("-")) return undefined;
-  let isForeground = false;
-  let crypto: string | undefined;
-  let lanes: string | undefined;
-  const options = args.slice(0, -1);
-  for (let option = options.shift(); option !== undefined; option = options.shift()) {
-    if (option === "--lanes") lanes = options.shift() ?? "";
-    else if (option.startsWith("--lanes=")) lanes = option.slice("--lanes=".length);
-    else if (option === "-f" || option === "--foreground") isForeground = true;
-    else if (option.startsWith("--crypto=")) crypto = option.slice("--crypto=".length);
-    else return undefined;
-  }
-  return { name, isForeground, crypto, lanes };
-}
-
-/** The descriptor in an environment variable; throws if it is no number. */
-function descriptor(variable: string): number | undefined {
-  const text = process.env[variable];
-  if (text === undefined || text === "") return undefined;
-  if (!/^[0-9]{1,9}$/.test(text)) {
-    throw new Error(`${variable} must be a file descriptor's number, it is "${withoutKeys(text)}"`);
-  }
-  return Number(text);
-}
-
-/** The further queues of the TUN that was given. */
-function tunQueues(): number[] {
-  const text = process.env[ENV_TUN_QUEUES] ?? "";
-  return text === "" ? [] : text.split(",").map(Number);
-}
-
-function cryptoBackend(): "openssl" | "noble" {
-  const text = process.env["WIREHAUL_CRYPTO"] ?? "openssl";
-  if (text === "openssl" || text === "noble") return text;
-  throw new Error(
-    `--crypto or WIREHAUL_CRYPTO must be openssl or noble, it is "${withoutKeys(text)}"`,
-  );
-}
-
-function lanesOption(): Lanes {
-  return parseLanes(process.env["WIREHAUL_LANES"] ?? "1", "--lanes or WIREHAUL_LANES");
-}
-
 /** Serves the interface until it is deleted, its socket removed, or a signal comes. */
 async function serve(name: string, level: LogLevel, readyFd: number | undefined): Promise<number> {
-  const givenTun = descriptor("WG_TUN_FD");
+  const givenTun = descriptor(process.env, "WG_TUN_FD");
   if (givenTun === undefined) {
     const problem = nameProblem(name);
     if (problem !== undefined) throw new Error(problem);
   }
   const engine = new Engine({
-    crypto: cryptoBackend(),
-    lanes: lanesOption(),
+    crypto: cryptoBackend(process.env),
+    lanes: lanesOption(process.env),
     verbose: level === "verbose",
     log: (lineLevel, device, text) => writeLog(level, lineLevel, device, text),
   });
@@ -135,9 +89,9 @@ async function serve(name: string, level: LogLevel, readyFd: number | undefined)
     const device = await engine.createDevice(
       givenTun === undefined
         ? { name, mtu: DEFAULT_MTU }
-        : { name, tunFd: givenTun, tunQueueFds: tunQueues() },
+        : { name, tunFd: givenTun, tunQueueFds: descriptors(process.env, ENV_TUN_QUEUES) },
     );
-    const givenUapi = descriptor("WG_UAPI_FD");
+    const givenUapi = descriptor(process.env, "WG_UAPI_FD");
     const listener: Server =
       givenUapi === undefined ? await listenUapi(device.name) : await listenUapiFd(givenUapi);
     server = new UapiServer(listener, device, (lineLevel, text) =>
@@ -180,10 +134,10 @@ function tellParent(fd: number, text: string): Promise<void> {
  */
 async function startInBackground(name: string, level: LogLevel): Promise<number> {
   const native = loadNative();
-  const givenTun = descriptor("WG_TUN_FD");
-  const givenUapi = descriptor("WG_UAPI_FD");
-  cryptoBackend();
-  const lanes = laneCount(native, lanesOption(), () => undefined);
+  const givenTun = descriptor(process.env, "WG_TUN_FD");
+  const givenUapi = descriptor(process.env, "WG_UAPI_FD");
+  cryptoBackend(process.env);
+  const lanes = laneCount(native, lanesOption(process.env), () => undefined);
   const tun =
     givenTun === undefined
       ? createTun(native, name, DEFAULT_MTU, lanes)

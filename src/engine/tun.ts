@@ -9,14 +9,17 @@ import type { Native } from "../io/native.ts";
 /** linux/if.h IFNAMSIZ less the terminator. */
 export const NAME_BYTES_MAX = 15;
 
+/** NUL, "/", ":" and white space to the kernel, whose isspace (lib/ctype.c) has 0xa0: a byte of some letters in UTF-8. */
+const BYTES_REFUSED: readonly number[] = [0, 0x2f, 0x3a, 0x20, 9, 10, 11, 12, 13, 0xa0];
+
 /** Why a name cannot be an interface's, or undefined if it can (net/core/dev.c dev_valid_name). */
 export function nameProblem(name: string): string | undefined {
   if (typeof name !== "string" || name === "") return "the interface name is empty";
-  const bytes = new TextEncoder().encode(name).length;
-  if (bytes > NAME_BYTES_MAX) {
-    return `the interface name "${withoutKeys(name)}" has ${bytes} bytes, Linux allows ${NAME_BYTES_MAX}: use a shorter one`;
+  const bytes = new TextEncoder().encode(name);
+  if (bytes.length > NAME_BYTES_MAX) {
+    return `the interface name "${withoutKeys(name)}" has ${bytes.length} bytes, Linux allows ${NAME_BYTES_MAX}: use a shorter one`;
   }
-  if (name === "." || name === ".." || /[/:\s]/.test(name)) {
+  if (name === "." || name === ".." || bytes.some((byte) => BYTES_REFUSED.includes(byte))) {
     return `"${name}" cannot be an interface name: it holds "/", ":" or white space, or is a dot`;
   }
   if (name.includes("%") && !/^[^%]*%d[^%]*$/.test(name)) {

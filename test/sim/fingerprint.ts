@@ -1,8 +1,8 @@
 import type { Peer } from "../../src/tunnel/peer.ts";
-import type { SimNode } from "./node.ts";
+import type { Tunnel } from "../../src/tunnel/tunnel.ts";
 
 /** All that only authentic messages may change, as text. */
-export function stateOf(node: SimNode): string {
+export function stateOf(node: { readonly tunnel: Tunnel }): string {
   const { state } = node.tunnel;
   return JSON.stringify([
     state.keypairs.count,

@@ -33,7 +33,7 @@ const PUBLIC: readonly (readonly [string, string, string])[] = [
   ["src/tunnel/endpoint.ts", "endpoint[i]!", "addresses of peers"],
   ["src/io/load-native.ts", "abi[name] !== expected[name]", "sizes of the layout"],
   ["native/coalesce.c", "memcmp(", "headers of packets that go to the TUN next"],
-  ["native/udp.c", "memcmp(e->source, nowhere", "addresses"],
+  ["native/message.c", "memcmp(e->source, nowhere", "addresses"],
   ["native/route.c", "memcmp(to.source, nowhere", "addresses"],
   ["native/primitives.c", "memcmp(packet + HEADER", "the self-test, with constants"],
   ["native/primitives.c", "memcmp(out, ", "the self-test, with constants"],
