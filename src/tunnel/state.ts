@@ -95,6 +95,9 @@ export class TunnelState {
   readonly runEnd: Int32Array = new Int32Array(INNER_MAX);
   readonly runNext: Int32Array = new Int32Array(INNER_MAX);
   readonly touched: Peer[] = [];
+  /** Monotonic: when an initiation was begun last, and how many at that moment: see initiating.ts. */
+  initiatingMs: number = Number.NEGATIVE_INFINITY;
+  initiatingCount = 0;
   /** Monotonic: when an ICMP unreachable may be sent again. */
   unreachableFromMs = 0;
 
