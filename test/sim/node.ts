@@ -71,7 +71,7 @@ export class SimNode {
     readonly seed: number;
     readonly suite?: Suite;
     readonly submit?: SubmitBatch;
-    readonly siblings?: Siblings;
+    readonly siblings?: Siblings | undefined;
     /** Shared with other nodes of the same thread: nothing stays in it between calls. */
     readonly slab?: Slab;
     readonly cipher?: TransportCipher;
