@@ -17,7 +17,7 @@ export function stateOf(node: SimNode, without?: Uint8Array): string {
 function describe(peer: Peer): unknown[] {
   const { handshake, timers } = peer;
   return [
-    [...peer.endpoint],
+    Buffer.from(peer.endpoint).toString("latin1"),
     peer.rxBytes,
     peer.txBytes,
     keypairOf(peer.previous),
@@ -29,7 +29,6 @@ function describe(peer: Peer): unknown[] {
     [timers.retransmitMs, timers.keepaliveMs, timers.renewMs, timers.zeroKeysMs],
     [timers.persistentMs, timers.anotherKeepalive, timers.attempts],
     peer.staging.count,
-    peer.isChanged,
   ];
 }
 
@@ -37,4 +36,12 @@ function keypairOf(keypair: Keypair | undefined): unknown[] {
   if (keypair === undefined) return [];
   const { localIndex, remoteIndex, sendHi, sendLo, usable, sendable } = keypair;
   return [localIndex, remoteIndex, sendHi, sendLo, usable, sendable];
+}
+
+/** Where two such texts differ, with what stands around it. */
+export function difference(before: string, after: string): string {
+  let at = 0;
+  while (at < before.length && before[at] === after[at]) at++;
+  const around = (text: string): string => text.slice(Math.max(0, at - 40), at + 40);
+  return `${around(before)} -> ${around(after)}`;
 }

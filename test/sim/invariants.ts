@@ -35,7 +35,7 @@ export class Broken extends Error {
   }
 }
 
-/** Throws {@link Broken} if `isTrue` is not; `detail` says what is there instead. */
-export function must(isTrue: boolean, invariant: Invariant, detail: string): asserts isTrue {
-  if (!isTrue) throw new Broken(invariant, detail);
+/** Throws {@link Broken} if `isTrue` is not; `detail` is asked then what is there instead. */
+export function must(isTrue: boolean, invariant: Invariant, detail: () => string): asserts isTrue {
+  if (!isTrue) throw new Broken(invariant, detail());
 }

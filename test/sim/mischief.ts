@@ -120,7 +120,7 @@ const lie: Mischief = (rogue, host, stage) => {
 const counters: Mischief = (rogue, host, stage) => {
   const keypair = newest(rogue, host);
   if (keypair === undefined) return undefined;
-  const packet = padded(stage.packet(host, undefined, 84));
+  const [first, second] = [84, 84].map((length) => padded(stage.packet(host, undefined, length)));
   const [hi, lo] = rogue.dice.pick([
     [0, FAR],
     [0x8000_0000, 0],
@@ -130,8 +130,8 @@ const counters: Mischief = (rogue, host, stage) => {
     [0, 0],
   ] as const);
   const messages = [
-    rogue.transport(keypair, hi, lo, packet),
-    rogue.transport(keypair, 0, 1, packet),
+    rogue.transport(keypair, hi, lo, first!),
+    rogue.transport(keypair, 0, 1, second!),
   ];
   return { what: `counts ${hi},${lo} and then 0,1`, messages, effect: "own" };
 };

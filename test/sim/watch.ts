@@ -13,7 +13,7 @@ import { stateOf } from "./fingerprint.ts";
 import type { Host } from "./host.ts";
 import { must } from "./invariants.ts";
 import type { Datagram } from "./node.ts";
-import { headerChecksum, ipv4Packet } from "./packets.ts";
+import { headerChecksum, ipv4Header } from "./packets.ts";
 import { secretOf } from "./spread.ts";
 
 /** Fills inner packets, so that one that shows anywhere is seen. */
@@ -54,7 +54,7 @@ export class Watch {
   readonly #tags = new Set<string>();
   readonly #sent: Sent[] = [];
   readonly #arrived = new Set<number>();
-  #held = new Set<Keypair>();
+  #held: Keypair[] = [];
 
   /** A cipher for one host: what it is asked to seal is looked at. */
   cipherFor(cipher: TransportCipher, host: () => Host): TransportCipher {
@@ -68,7 +68,11 @@ export class Watch {
         for (let i = first; i < first + count; i++) {
           const offset = slab.datagramOffset[i]!;
           const counter = textOf(slab.bytes, offset + 8, 8);
-          must(!used.has(counter), "nonce", `counter ${i} of host ${host().index} was used before`);
+          must(
+            !used.has(counter),
+            "nonce",
+            () => `counter ${i} of host ${host().index} was used before`,
+          );
           used.add(counter);
           this.#tags.add(textOf(slab.bytes, offset + slab.datagramLength[i]! - 16, 16));
         }
@@ -86,12 +90,11 @@ export class Watch {
     length: number,
     routedTo: number | undefined,
   ): { readonly bytes: Uint8Array; readonly mark: number } {
-    const bytes = ipv4Packet(source, destination, Math.max(length, INNER_MIN));
     const mark = this.#sent.length;
+    const bytes = new Uint8Array(Math.max(length, INNER_MIN));
+    bytes.set(ipv4Header(source, destination, bytes.length));
     new DataView(bytes.buffer).setUint32(MARK_AT, mark);
-    for (let at = PATTERN_AT; at < bytes.length; at += PATTERN.length) {
-      bytes.set(PATTERN.subarray(0, bytes.length - at), at);
-    }
+    Buffer.from(bytes.buffer).fill(PATTERN, PATTERN_AT);
     this.#sent.push({ bytes: bytes.slice(), sender, routedTo });
     return { bytes, mark };
   }
@@ -105,21 +108,21 @@ export class Watch {
     const type = bytes[0]!;
     const least = SIZES[type] ?? 0;
     const isMessage = least > 0 && bytes[1] === 0 && bytes[2] === 0 && bytes[3] === 0;
-    must(isMessage, "messages", `one begins with ${bytes.subarray(0, 4)}`);
+    must(isMessage, "messages", () => `one begins with ${bytes.subarray(0, 4)}`);
     const payload = bytes.length - least;
     const isRight =
       type === TYPE_TRANSPORT
         ? payload >= 0 && (payload % PADDING === 0 || payload === MTU) && payload <= MTU
         : payload === 0;
-    must(isRight, "messages", `one of type ${type} has ${bytes.length} bytes`);
+    must(isRight, "messages", () => `one of type ${type} has ${bytes.length} bytes`);
     if (type === TYPE_TRANSPORT) {
       const isSealed = this.#tags.delete(textOf(bytes, bytes.length - 16, 16));
-      must(isSealed, "sealed", "one leaves with another tag, or again");
+      must(isSealed, "sealed", () => "one leaves with another tag, or again");
     }
     must(
       !Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).includes(PATTERN),
       "plaintext",
-      `one of type ${type} shows one`,
+      () => `one of type ${type} shows one`,
     );
   }
 
@@ -130,15 +133,23 @@ export class Watch {
     const view = new DataView(packet.buffer, packet.byteOffset, packet.length);
     const mark = packet.length >= INNER_MIN ? view.getUint32(MARK_AT) : -1;
     const sent = this.#sent[mark];
-    must(sent !== undefined, "intact", `host ${host.index} gets ${packet.length} bytes of nobody`);
-    must(Buffer.compare(packet, sent.bytes) === 0, "intact", `packet ${mark} has changed`);
-    must(!this.#arrived.has(mark), "once", `packet ${mark} comes again to host ${host.index}`);
-    must(sent.routedTo === host.index, "place", `packet ${mark} comes to host ${host.index}`);
+    must(
+      sent !== undefined,
+      "intact",
+      () => `host ${host.index} gets ${packet.length} bytes of nobody`,
+    );
+    must(Buffer.compare(packet, sent.bytes) === 0, "intact", () => `packet ${mark} has changed`);
+    must(
+      !this.#arrived.has(mark),
+      "once",
+      () => `packet ${mark} comes again to host ${host.index}`,
+    );
+    must(sent.routedTo === host.index, "place", () => `packet ${mark} comes to host ${host.index}`);
     const source = packet.subarray(12, 16).join(".");
     must(
       host.owners.get(source) === sent.sender,
       "source",
-      `host ${host.index} takes ${source} from ${sent.sender}`,
+      () => `host ${host.index} takes ${source} from ${sent.sender}`,
     );
     this.#arrived.add(mark);
     this.delivered++;
@@ -149,27 +160,40 @@ export class Watch {
     for (const host of hosts) {
       this.checkTables(host);
       for (const note of host.node.taken.splice(0)) {
-        must(isZero(secretOf(note)), "wiped", `a note about a peer's ${note.kind} has secrets`);
+        must(
+          isZero(secretOf(note)),
+          "wiped",
+          () => `a note about a peer's ${note.kind} has secrets`,
+        );
       }
     }
-    const held = new Set(hosts.flatMap(keypairsOf));
-    for (const keypair of this.#held) {
-      if (!held.has(keypair)) must(isWiped(keypair), "wiped", "a session ended with its keys");
+    const before = this.#held;
+    this.#held = hosts.flatMap(keypairsOf);
+    for (const keypair of before) {
+      if (this.#held.includes(keypair)) continue;
+      must(isWiped(keypair), "wiped", () => "a session ended with its keys");
     }
-    this.#held = held;
   }
 
   checkTables({ index, lanes }: Host): void {
     for (const { tunnel } of lanes) {
       const { state } = tunnel;
       const waiting = state.queue.count;
-      must(waiting <= HANDSHAKE_QUEUE_MAX, "queue", `${waiting} wait at host ${index}`);
+      must(waiting <= HANDSHAKE_QUEUE_MAX, "queue", () => `${waiting} wait at host ${index}`);
       const { count } = state.keypairs;
-      must(count <= 3 * state.peerCount, "tables", `host ${index} has ${count} keypairs`);
+      must(count <= 3 * state.peerCount, "tables", () => `host ${index} has ${count} keypairs`);
       const handshakes = state.handshakes.count;
-      must(handshakes <= state.peerCount, "tables", `host ${index} has ${handshakes} handshakes`);
+      must(
+        handshakes <= state.peerCount,
+        "tables",
+        () => `host ${index} has ${handshakes} handshakes`,
+      );
       for (const { staging } of state.allPeers()) {
-        must(staging.count <= STAGED_MAX, "staging", `${staging.count} wait at host ${index}`);
+        must(
+          staging.count <= STAGED_MAX,
+          "staging",
+          () => `${staging.count} wait at host ${index}`,
+        );
       }
     }
   }
@@ -180,7 +204,7 @@ export class Watch {
     for (const secret of secrets) {
       // A keypair's; handshakes in progress are wiped with the last of them, which `silent` looks at.
       if (secret.length !== KEYPAIR_BYTES || held.has(secret.buffer)) continue;
-      must(isZero(secret), "wiped", "a keypair that nobody holds has its keys");
+      must(isZero(secret), "wiped", () => "a keypair that nobody holds has its keys");
     }
   }
 
@@ -189,14 +213,18 @@ export class Watch {
       for (const { current } of tunnel.state.allPeers()) {
         if (current?.sendKey !== key) continue;
         const age = host.clock.now - current.createdMs;
-        must(age < REJECT_AFTER_TIME, "session", `host ${host.index} seals after ${age} ms`);
+        must(age < REJECT_AFTER_TIME, "session", () => `host ${host.index} seals after ${age} ms`);
         const isOfOldKey = host.stormTime(current.createdMs) < host.keyedMs;
-        must(!isOfOldKey, "session", `host ${host.index} seals under a session of its old key`);
-        must(!isZero(key), "session", `host ${host.index} seals under a key that was wiped`);
+        must(
+          !isOfOldKey,
+          "session",
+          () => `host ${host.index} seals under a session of its old key`,
+        );
+        must(!isZero(key), "session", () => `host ${host.index} seals under a key that was wiped`);
         return;
       }
     }
-    must(false, "session", `host ${host.index} seals under another key`);
+    must(false, "session", () => `host ${host.index} seals under another key`);
   }
 }
 
@@ -209,11 +237,15 @@ export function fingerprint(host: Host, without?: Uint8Array): string {
 }
 
 export function keypairsOf(host: Host): Keypair[] {
-  return host.lanes.flatMap(({ tunnel }) =>
-    [...tunnel.state.allPeers()].flatMap(({ previous, current, next }) =>
-      [previous, current, next].filter((keypair) => keypair !== undefined),
-    ),
-  );
+  const keypairs: Keypair[] = [];
+  for (const { tunnel } of host.lanes) {
+    for (const { previous, current, next } of tunnel.state.allPeers()) {
+      if (previous !== undefined) keypairs.push(previous);
+      if (current !== undefined) keypairs.push(current);
+      if (next !== undefined) keypairs.push(next);
+    }
+  }
+  return keypairs;
 }
 
 export function isWiped({ sendKey, receiveKey, usable }: Keypair): boolean {

@@ -29,8 +29,8 @@ export function drawWeather(dice: Dice): Weather {
     forged: dice.pick([0, 0.05, 0.3]),
     replayed: dice.pick([0, 0.05, 0.2]),
     lateNotes: dice.pick([0, 0.5]),
-    trouble: dice.pick([0, 0.02, 0.06]),
-    mischief: dice.pick([0, 0, 0.1]),
+    trouble: dice.pick([0, 0.04, 0.12]),
+    mischief: dice.pick([0, 0.1, 0.3]),
   };
 }
 
