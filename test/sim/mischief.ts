@@ -12,6 +12,7 @@ import type { Act, Rogue } from "./rogue.ts";
 /** What the rogue can lay its hands on. */
 export interface Stage {
   readonly now: number;
+  count(name: string): void;
   /** Datagrams of others. */
   readonly seen: readonly {
     readonly bytes: Uint8Array;
@@ -263,7 +264,7 @@ const fullQueue: Mischief = (rogue) => {
   };
 };
 
-const ACTS: readonly (readonly [weight: number, mischief: Mischief])[] = [
+export const ACTS: readonly (readonly [weight: number, mischief: Mischief])[] = [
   [6, initiate],
   [2, replayInitiation],
   [2, backdated],
@@ -290,7 +291,10 @@ export function nextAct(rogue: Rogue, host: Host, stage: Stage): Act | undefined
   let at = rogue.dice.next() * WEIGHT;
   for (const [weight, mischief] of ACTS) {
     at -= weight;
-    if (at < 0) return mischief(rogue, host, stage);
+    if (at >= 0) continue;
+    const act = mischief(rogue, host, stage);
+    if (act !== undefined) stage.count(mischief.name);
+    return act;
   }
   return undefined;
 }

@@ -4,9 +4,14 @@
  * over, is in invariants.ts. This file lets time pass and carries everything from one to the other.
  */
 import { isZero } from "../../src/bytes/equal.ts";
-import { REKEY_ATTEMPT_TIME, ZERO_KEYS_AFTER_TIME } from "../../src/wire/constants.ts";
+import {
+  REKEY_ATTEMPT_TIME,
+  TYPE_COOKIE_REPLY,
+  ZERO_KEYS_AFTER_TIME,
+} from "../../src/wire/constants.ts";
 import { Dice } from "./dice.ts";
 import { difference } from "./fingerprint.ts";
+import { forgery } from "./forgery.ts";
 import { Host, type HostTools } from "./host.ts";
 import { type Invariant, must } from "./invariants.ts";
 import { nextAct, type Stage } from "./mischief.ts";
@@ -45,6 +50,8 @@ export class Storm implements Scene {
   readonly network: Network;
   now = 1_000_000;
   handshakes = 0;
+  /** How often each kind of trouble and mischief was made, and cookies asked for. */
+  readonly counts: Map<string, number> = new Map<string, number>();
   /** What happened, for who has to find out why. */
   readonly story: string[] = [];
   readonly watch: Watch = new Watch();
@@ -87,6 +94,10 @@ export class Storm implements Scene {
     this.#fallSilent();
     this.#close();
   }
+
+  count = (name: string): void => {
+    this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
+  };
 
   introduce = (host: Host): void => {
     for (const { index } of [...this.hosts, ...(this.#rogue === undefined ? [] : [this.#rogue])]) {
@@ -187,6 +198,7 @@ export class Storm implements Scene {
   #launch(host: Host, sent: Datagram): void {
     const { network, dice } = this;
     this.watch.leaves(sent);
+    if (sent.bytes[0] === TYPE_COOKIE_REPLY) this.count("cookieReply");
     this.#detail(() => `${host.index} sends ${described(sent)}`);
     if (sent.to === STRANGER && this.#rogue !== undefined) {
       const rogue = this.#rogue;
@@ -242,20 +254,9 @@ export class Storm implements Scene {
 
   /** A forged datagram: whatever it is, it changes nothing that only an authentic one may. */
   #forge(): void {
-    const { dice } = this;
-    const { seen } = this.network;
-    const target = dice.pick(this.hosts);
-    const bytes =
-      seen.length === 0 || dice.chance(0.2)
-        ? dice.bytes(dice.below(200))
-        : dice.pick(seen).bytes.slice();
-    if (bytes.length > 16) {
-      const at = dice.below(bytes.length);
-      bytes[at]! ^= 1 + dice.below(255);
-      // Only what is not covered by a tag may be changed without a trace: mac2, if there is no load.
-      if (bytes[0] === 1 && at >= 132) return;
-      if (bytes[0] === 2 && at >= 76) return;
-    }
+    const target = this.dice.pick(this.hosts);
+    const bytes = forgery(this.dice, this.#tools.suite, this.network.seen, target.publicKey);
+    if (bytes === undefined) return;
     this.#perform(target, { what: "is forged", messages: [bytes], effect: "nothing" });
   }
 
@@ -277,6 +278,7 @@ export class Storm implements Scene {
     if (rogue === undefined || host.isAsleep || !host.peers.has(ROGUE)) return;
     const stage: Stage = {
       now: this.now,
+      count: this.count,
       seen: this.network.seen,
       packet: (to, source, length) =>
         this.watch.packet(ROGUE, source ?? rogue.inner, to.inner, length, to.index).bytes,
@@ -326,8 +328,9 @@ export class Storm implements Scene {
     const { hosts, network, dice } = this;
     network.weather = { ...CALM };
     network.clear();
-    // One may still be behind: the others can begin.
-    const behind = dice.chance(0.5) ? dice.pick(hosts) : undefined;
+    // One may still be behind: the others can begin. But not behind a NAT, which only it can open.
+    const reachable = hosts.filter(({ link }) => link.nat === undefined);
+    const behind = dice.chance(0.5) ? dice.pick(reachable) : undefined;
     for (const host of hosts) {
       host.asleepUntilMs &&= Math.min(host.asleepUntilMs, this.now);
       if (host !== behind) host.skewMs = host.skewMaxMs;

@@ -11,6 +11,8 @@ const SHOWN_MAX = 40;
 export interface Figures {
   readonly delivered: number;
   readonly handshakes: number;
+  /** See {@link Storm.counts}. */
+  readonly counts: ReadonlyMap<string, number>;
 }
 
 /** One storm; undefined: nothing broke. */
@@ -28,6 +30,7 @@ export function brokenBy(seed: number, tools: StormTools): Broken | undefined {
 export function runStorms(first: number, count: number, tools: StormTools): Figures {
   let delivered = 0;
   let handshakes = 0;
+  const counts = new Map<string, number>();
   for (let seed = first; seed < first + count; seed++) {
     const storm = new Storm(seed, tools);
     try {
@@ -37,8 +40,9 @@ export function runStorms(first: number, count: number, tools: StormTools): Figu
     }
     delivered += storm.watch.delivered;
     handshakes += storm.handshakes;
+    for (const [name, count] of storm.counts) counts.set(name, (counts.get(name) ?? 0) + count);
   }
-  return { delivered, handshakes };
+  return { delivered, handshakes, counts };
 }
 
 /** Runs it again, to write down every datagram. */

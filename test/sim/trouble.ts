@@ -10,6 +10,8 @@ export interface Scene {
   readonly hosts: readonly Host[];
   readonly network: Network;
   readonly now: number;
+  /** Counts what was done, by its name. */
+  count(name: string): void;
   /** Time goes on, and all that comes with it. */
   pass(ms: number): void;
   /** Makes all others peers of a host, which knows none. */
@@ -138,7 +140,7 @@ const newWeather: Trouble = ({ dice, network }) => {
   return `weather: ${JSON.stringify(network.weather)}`;
 };
 
-const TROUBLES: readonly Trouble[] = [
+export const TROUBLES: readonly Trouble[] = [
   restart,
   rebind,
   clockForward,
@@ -159,7 +161,10 @@ const TROUBLES: readonly Trouble[] = [
 
 /** Something happens to a host. Returns what, or undefined: it could not. */
 export function makeTrouble(scene: Scene, host: Host): string | undefined {
-  return scene.dice.pick(TROUBLES)(scene, host);
+  const trouble = scene.dice.pick(TROUBLES);
+  const what = trouble(scene, host);
+  if (what !== undefined) scene.count(trouble.name);
+  return what;
 }
 
 function setSkew(host: Host, skewMs: number): string {
