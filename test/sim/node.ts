@@ -38,14 +38,21 @@ export function seededBytes(seed: number): (out: Uint8Array) => void {
   };
 }
 
-/** An endpoint record for "a.b.c.d:port". */
+const RECORDS_MAX = 1_000;
+const records = new Map<string, Uint8Array>();
+
+/** An endpoint record for "a.b.c.d:port"; only to be read. */
 export function recordOf(address: string): Uint8Array {
+  const known = records.get(address);
+  if (known !== undefined) return known;
   const [host, port] = address.split(":");
   const record = new Uint8Array(ENDPOINT_BYTES);
   const view = new DataView(record.buffer);
   view.setUint16(endpointLayout.family, AF_INET, true);
   view.setUint16(endpointLayout.port, Number(port), true);
   record.set((host ?? "").split(".").map(Number), endpointLayout.address);
+  if (records.size >= RECORDS_MAX) records.clear();
+  records.set(address, record);
   return record;
 }
 
@@ -71,7 +78,7 @@ export class SimNode {
     readonly seed: number;
     readonly suite?: Suite;
     readonly submit?: SubmitBatch;
-    readonly siblings?: Siblings;
+    readonly siblings?: Siblings | undefined;
     /** Shared with other nodes of the same thread: nothing stays in it between calls. */
     readonly slab?: Slab;
     readonly cipher?: TransportCipher;
