@@ -95,6 +95,8 @@ static inline napi_value call_result(struct call *call, int result) {
 
 /* socket(2) in the namespace of `namespace_fd`; the calling thread is back in its own, or the process ends. -errno. */
 int socket_in(int namespace_fd, int domain, int type, int protocol);
+/* open(2), likewise. */
+int open_in(int namespace_fd, const char *path, int flags);
 
 /* Splits what lies at `*at` + HEADROOM_BYTES of the slab and appends it to the `inner` list. */
 void tun_list(struct slab *slab, const struct vnet *header, int32_t length, uint32_t mtu, int32_t *at, int32_t *listed,

@@ -26,27 +26,50 @@ static bool same_namespace(int a, int b) {
   return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_ino == y.st_ino && x.st_dev == y.st_dev;
 }
 
-int socket_in(int namespace_fd, int domain, int type, int protocol) {
-  if (namespace_fd < 0) {
-    int fd = socket(domain, type, protocol);
-    return fd < 0 ? -errno : fd;
+/* Takes the calling thread into a namespace; `home` is then what it has to go back to, or -1. 0 or -errno. */
+static int enter(int namespace_fd, int *home) {
+  *home = -1;
+  if (namespace_fd < 0) return 0;
+  int own = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+  if (own < 0) return -errno;
+  if (same_namespace(own, namespace_fd)) { /* needs no rights */
+    close(own);
+    return 0;
   }
-  int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC), error = 0, fd = -1;
-  if (home < 0) return -errno;
-  bool here = same_namespace(home, namespace_fd); /* needs no rights */
-  if (!here && setns(namespace_fd, CLONE_NEWNET) < 0) {
-    error = -errno;
-    close(home);
+  if (setns(namespace_fd, CLONE_NEWNET) < 0) {
+    int error = -errno;
+    close(own);
     return error;
   }
-  fd = socket(domain, type, protocol);
-  if (fd < 0) error = -errno;
-  if (!here && setns(home, CLONE_NEWNET) < 0) {
+  *home = own;
+  return 0;
+}
+
+static void go_back(int home) {
+  if (home < 0) return;
+  if (setns(home, CLONE_NEWNET) < 0) {
     /* This thread would go on in a stranger's network. */
     perror("wirehaul: cannot return to the network namespace; setns");
     abort();
   }
   close(home);
+}
+
+int socket_in(int namespace_fd, int domain, int type, int protocol) {
+  int home, error = enter(namespace_fd, &home);
+  if (error < 0) return error;
+  int fd = socket(domain, type, protocol);
+  if (fd < 0) error = -errno;
+  go_back(home);
+  return fd < 0 ? error : fd;
+}
+
+int open_in(int namespace_fd, const char *path, int flags) {
+  int home, error = enter(namespace_fd, &home);
+  if (error < 0) return error;
+  int fd = open(path, flags);
+  if (fd < 0) error = -errno;
+  go_back(home);
   return fd < 0 ? error : fd;
 }
 

@@ -18,9 +18,11 @@ napi_value native_tunOpen(napi_env env, napi_callback_info info) {
   char name[NAME_BYTES];
   call_name(&call, 0, name);
   bool queues = call_bool(&call, 1);
+  int namespace_fd = call_int(&call, 2);
   if (call.bad) return NULL;
-  int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
-  if (fd < 0) return call_give(&call, -errno);
+  /* A queue belongs to the namespace where it was opened (drivers/net/tun.c tun_chr_open), and so does its interface. */
+  int fd = open_in(namespace_fd, "/dev/net/tun", O_RDWR | O_CLOEXEC);
+  if (fd < 0) return call_give(&call, fd);
   static_assert(IFNAMSIZ == NAME_BYTES, "interface names");
   memcpy(request.ifr_name, name, NAME_BYTES);
   request.ifr_flags = (short)(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | (queues ? IFF_MULTI_QUEUE : 0));

@@ -28,6 +28,8 @@ export interface DeviceOptions {
   readonly tunQueueFds?: readonly number[];
   /** MTU of a new interface. Default: 1420. */
   readonly mtu?: number;
+  /** Descriptor of the network namespace where a new interface is made; needed only until then. Default: this process's. */
+  readonly tunNamespaceFd?: number;
   /** Descriptor of the network namespace where UDP sockets are opened. Default: this process's. */
   readonly namespaceFd?: number;
 }
@@ -88,8 +90,10 @@ export class Engine {
     for (const key of [...this.#devices.keys()]) this.#lose(key, undefined);
   }
 
-  #tunFor({ name, mtu, tunFd, tunQueueFds }: DeviceOptions): Tun {
-    if (tunFd === undefined) return createTun(this.#native, name, mtu ?? 1420, this.lanes);
+  #tunFor({ name, mtu, tunFd, tunQueueFds, tunNamespaceFd }: DeviceOptions): Tun {
+    if (tunFd === undefined) {
+      return createTun(this.#native, name, mtu ?? 1420, this.lanes, tunNamespaceFd);
+    }
     const given = { fds: [tunFd], name: givenTunName(this.#native, tunFd) };
     const queues = tunQueueFds ?? [];
     // One queue can't be shared: then one lane serves it.

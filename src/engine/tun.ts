@@ -34,13 +34,22 @@ export interface Tun {
   readonly name: string;
 }
 
-/** Makes an interface with its MTU and so many queues. The descriptors are the caller's. */
-export function createTun(native: Native, name: string, mtu: number, queues = 1): Tun {
+/**
+ * Makes an interface with its MTU and so many queues, in the namespace of a descriptor (-1: this process's). The descriptors are the
+ * caller's.
+ */
+export function createTun(
+  native: Native,
+  name: string,
+  mtu: number,
+  queues = 1,
+  namespaceFd = -1,
+): Tun {
   const problem = nameProblem(name);
   if (problem !== undefined) throw new Error(problem);
   const fds: number[] = [];
   try {
-    const first = native.tunOpen(name, queues > 1);
+    const first = native.tunOpen(name, queues > 1, namespaceFd);
     if (first < 0) throw new Error(explain(name, first));
     fds.push(first);
     const real = native.tunName(first);
@@ -48,7 +57,7 @@ export function createTun(native: Native, name: string, mtu: number, queues = 1)
       throw new Error(`the new interface cannot be asked for its name: ${errnoName(real)}`);
     }
     while (fds.length < queues) {
-      const fd = native.tunOpen(real, true);
+      const fd = native.tunOpen(real, true, namespaceFd);
       if (fd < 0) throw new Error(`${real} gets no ${fds.length + 1}. queue: ${errnoName(fd)}`);
       fds.push(fd);
     }

@@ -63,9 +63,9 @@ export interface Native {
   /**
    * Opens /dev/net/tun and creates (or attaches to a persistent) interface `name` (at most 15 bytes; may hold "%d";
    * empty: the kernel chooses), IFF_TUN | IFF_NO_PI | IFF_VNET_HDR, with IFF_MULTI_QUEUE if `multiQueue`.
-   * -EBUSY: the name is in use.
+   * In the namespace of file descriptor `namespaceFd` (-1: the caller's). -EBUSY: the name is in use there.
    */
-  tunOpen(name: string, multiQueue: boolean): number;
+  tunOpen(name: string, multiQueue: boolean, namespaceFd: number): number;
   /** Name of the interface as it is called now, or -errno (-EBADFD: deleted). */
   tunName(fd: number): string | number;
   /** IFF_* flags of the queue (TUNGETIFF), or -errno. */

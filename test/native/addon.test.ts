@@ -75,10 +75,11 @@ describe("arguments", () => {
     ["open", [handle, key, 0n, 0]],
     ["forget", []],
     ["slabCounters", [handle, new Uint8Array(16)]],
-    ["tunOpen", ["sixteen-bytes-is", false]],
-    ["tunOpen", ["a\0b", false]],
-    ["tunOpen", ["€€€€€€", false]],
-    ["tunOpen", ["a", 1]],
+    ["tunOpen", ["sixteen-bytes-is", false, -1]],
+    ["tunOpen", ["a\0b", false, -1]],
+    ["tunOpen", ["€€€€€€", false, -1]],
+    ["tunOpen", ["a", 1, -1]],
+    ["tunOpen", ["a", false]],
     ["tunRead", [handle, 0, -1, 0]],
     ["udpOpen", [2, 0, -1, -1, false]],
     ["udpOpen", [2, 0, 2 ** 32, -1, false]],
@@ -195,7 +196,7 @@ describe("waiting", () => {
       const port = native.udpPort(fds[2]!);
       expect(native.udpOpen(2, port, 0, -1, false)).toBeLessThan(0);
       expect(native.tunName(fds[0]!)).toBeLessThan(0);
-      native.tunOpen("lo", false);
+      native.tunOpen("lo", false, -1);
       for (const fd of fds) if (fd >= 0) native.fdClose(fd);
     };
     round();

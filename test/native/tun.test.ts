@@ -3,7 +3,7 @@
  * them. What the kernel's own TCP and UDP make of our segments and super-packets is the judge.
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { closeSync, existsSync, openSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { setImmediate } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -40,7 +40,7 @@ class End {
     this.namespace = `whtt${process.pid}n${index}`;
     this.name = `wht${process.pid % 100_000}n${index}`;
     ip("netns", "add", this.namespace);
-    this.fd = native.tunOpen(this.name, false);
+    this.fd = native.tunOpen(this.name, false, -1);
     expect(errnoName(Math.min(this.fd, 0))).toBe("errno 0");
     this.offload = native.tunOffload(this.fd, wanted);
     ip("link", "set", this.name, "netns", this.namespace);
@@ -168,29 +168,48 @@ describe.skipIf(!able).each([
 
 describe.skipIf(!able)("TUN interfaces", () => {
   it("refuses a name in use, and numbers a pattern", () => {
-    const fd = native.tunOpen("whtx%d", false);
+    const fd = native.tunOpen("whtx%d", false, -1);
     const name = native.tunName(fd) as string;
     expect(name).toMatch(/^whtx\d+$/);
-    expect(errnoName(native.tunOpen(name, false))).toBe("EBUSY");
+    expect(errnoName(native.tunOpen(name, false, -1))).toBe("EBUSY");
     expect(native.interfaceName(native.interfaceIndex(name))).toBe(name);
     native.fdClose(fd);
     expect(errnoName(native.tunName(fd) as number)).toBe("EBADF");
   });
 
   it("opens several queues", () => {
-    const first = native.tunOpen("whtq%d", true);
+    const first = native.tunOpen("whtq%d", true, -1);
     const name = native.tunName(first) as string;
-    const second = native.tunOpen(name, true);
+    const second = native.tunOpen(name, true, -1);
     expect(second).toBeGreaterThan(0);
     expect(native.tunFlags(second) & 0x0100).toBe(0x0100); // IFF_MULTI_QUEUE
     native.fdClose(first);
     native.fdClose(second);
   });
 
+  it("makes an interface in another namespace, with all of its queues, and stays here", () => {
+    const space = `whtn${process.pid}`;
+    ip("netns", "add", space);
+    const namespaceFd = openSync(`/run/netns/${space}`, "r");
+    const first = native.tunOpen("whtn0", true, namespaceFd);
+    expect(first).toBeGreaterThan(0);
+    const second = native.tunOpen("whtn0", true, namespaceFd);
+    expect(second).toBeGreaterThan(0);
+    expect(ip("-n", space, "-o", "link", "show", "whtn0")).toContain("whtn0");
+    expect(native.interfaceIndex("whtn0")).toBeLessThan(0);
+    // The same name is free here.
+    const twin = native.tunOpen("whtn0", false, -1);
+    expect(twin).toBeGreaterThan(0);
+    expect(errnoName(native.tunOpen("whtn1", false, 9_999))).toBe("EBADF");
+    for (const fd of [first, second, twin]) native.fdClose(fd);
+    closeSync(namespaceFd);
+    ip("netns", "del", space);
+  });
+
   it("follows its interface: flags, MTU, new name, other namespace, deletion", () => {
     const space = `whtm${process.pid}`;
     ip("netns", "add", space);
-    const fd = native.tunOpen("whtl%d", false);
+    const fd = native.tunOpen("whtl%d", false, -1);
     const slab = new Slab();
     const handle = native.slabAttach(slab.buffer);
     native.tunOffload(fd, ALL);
@@ -224,7 +243,7 @@ describe.skipIf(!able)("TUN interfaces", () => {
 
       ip("link", "set", `${name}r`, "netns", space);
       // A stranger with the same name stays behind.
-      const stranger = native.tunOpen(`${name}r`, false);
+      const stranger = native.tunOpen(`${name}r`, false, -1);
       expect(stranger).toBeGreaterThan(0);
       expect(errnoName(native.linkQuery(link, fd, out))).toBe("ENODEV");
       expect(errnoName(native.linkSetMtu(link, fd, 1400))).toBe("ENODEV");

@@ -72,7 +72,11 @@ export class MachineModel {
       }
       case "tun": {
         if (this.#devices.has(action.name)) throw new Error(`${action.name} is served`);
-        this.#add(this.#host, { name: action.name, kind: "tun", mtu: action.mtu });
+        this.#add(this.#place(action.namespace), {
+          name: action.name,
+          kind: "tun",
+          mtu: action.mtu,
+        });
         this.#devices.add(action.name);
         return;
       }

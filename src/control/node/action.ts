@@ -20,8 +20,13 @@ export type Action =
       readonly family: string;
       readonly name: string;
     }
-  /** Has the engine make a TUN in the host's namespace. */
-  | { readonly kind: "tun"; readonly name: string; readonly mtu: number }
+  /** Has the engine make a TUN. */
+  | {
+      readonly kind: "tun";
+      readonly namespace: string;
+      readonly name: string;
+      readonly mtu: number;
+    }
   /** Has the engine let it go, which removes it. */
   | { readonly kind: "closeTun"; readonly name: string }
   /** WireGuard settings that differ. Holds secrets: never printed. */
@@ -49,7 +54,7 @@ export function describe(action: Action): string {
     case "dropTable":
       return `${where(action.namespace)}nft delete table ${action.family} ${action.name}`;
     case "tun":
-      return `engine: make ${action.name}, MTU ${action.mtu}`;
+      return `${where(action.namespace)}engine: make ${action.name}, MTU ${action.mtu}`;
     case "closeTun":
       return `engine: remove ${action.name}`;
     case "settings":

@@ -49,16 +49,25 @@ export class Devices {
     return this.#served.get(name)?.namespace;
   }
 
-  /** Makes a TUN in this process's namespace; sockets will be opened in `namespace`. */
-  async create(name: string, mtu: number, namespace: string | undefined): Promise<void> {
+  /** Makes a TUN in the namespace `home`; sockets will be opened in `namespace`. */
+  async create(
+    name: string,
+    mtu: number,
+    home: string,
+    namespace: string | undefined,
+  ): Promise<void> {
     const namespaceFd = this.#descriptor(namespace);
     const listener = await listenUapi(name);
     let device: Device;
+    // There from the start: to be moved costs an interface twenty milliseconds, during which no other can be changed.
+    const tunNamespaceFd = openNamespace(home);
     try {
-      device = await this.#engine.createDevice({ name, mtu, namespaceFd });
+      device = await this.#engine.createDevice({ name, mtu, namespaceFd, tunNamespaceFd });
     } catch (error) {
       listener.close();
       throw error;
+    } finally {
+      closeNamespace(tunNamespaceFd);
     }
     const log = (level: "verbose" | "error", text: string): void => {
       if (level === "error") this.#events.log(`${name}: ${text}`);

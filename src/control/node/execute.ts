@@ -49,7 +49,7 @@ export class Executor {
   async #engineAction(action: Action, sockets: string | undefined): Promise<void> {
     switch (action.kind) {
       case "tun":
-        return await this.#devices.create(action.name, action.mtu, sockets);
+        return await this.#devices.create(action.name, action.mtu, action.namespace, sockets);
       case "closeTun":
         return await this.#devices.close(action.name);
       case "settings":

@@ -53,15 +53,14 @@ export function plan(
   // Few visits to each namespace: a shell's visit costs more than what it does there.
   return [
     ...removals(wanted, before, seen, device, isTunMissing),
+    ...inside.flatMap(namespaceActions),
     ...engineActions(device),
-    ...inside.flatMap(addNamespace),
     ...inHost.flatMap(({ place, seen: found }) => tableActions(place, found)),
-    ...linkActions(places, device, isTunMissing),
+    ...linkActions(places),
     ...[...inHost, ...inside].flatMap(({ place, seen: found }) => [
       // Before anything in there is up.
       ...(place.namespace === undefined ? [] : tableActions(place, found)),
       ...sysctlActions(place, found),
-      ...markActions(place, found),
       ...settingActions(place, found, isTunMissing),
       ...upActions(place, found, isTunMissing),
       ...routeActions(place, found, isTunMissing),
@@ -176,21 +175,18 @@ function isRemovable(link: SeenLink, mark: string, old: readonly WantedPlace[]):
 function engineActions(device: DevicePlan | undefined): Action[] {
   if (device?.wanted === undefined) return [];
   const { name, wanted, exists, settings } = device;
-  return exists ? [...settings] : [{ kind: "tun", name, mtu: wanted.mtu }, ...settings];
+  return exists ? [...settings] : [{ kind: "tun", name, ...wanted }, ...settings];
 }
 
-function addNamespace({ place, seen }: Pairing): Action[] {
-  if (seen !== undefined) return [];
-  return [{ kind: "ip", namespace: undefined, line: `netns add ${place.namespace}` }];
-}
-
-function markActions(
-  { namespace, mark, isShared }: WantedPlace,
-  found: SeenPlace | undefined,
-): Action[] {
+/** Marked before anything is in it. */
+function namespaceActions({ place, seen }: Pairing): Action[] {
+  const { namespace, mark, isShared } = place;
   if (namespace === undefined || mark === undefined) return [];
-  if (found !== undefined && (isShared === true || !found.isPristine)) return [];
-  return [{ kind: "ip", namespace, line: `link set dev lo alias ${mark} up` }];
+  if (seen !== undefined && (isShared === true || !seen.isPristine)) return [];
+  const line = `link set dev lo alias ${mark} up`;
+  const marking: Action = { kind: "ip", namespace, line };
+  if (seen !== undefined) return [marking];
+  return [{ kind: "ip", namespace: undefined, line: `netns add ${namespace}` }, marking];
 }
 
 function tableActions(place: WantedPlace, found: SeenPlace | undefined): Action[] {
@@ -209,22 +205,11 @@ interface Pairing {
   readonly seen: SeenPlace | undefined;
 }
 
-function linkActions(
-  places: readonly Pairing[],
-  device: DevicePlan | undefined,
-  isTunMissing: boolean,
-): Action[] {
+function linkActions(places: readonly Pairing[]): Action[] {
   const actions: Action[] = [];
   for (const { place, seen } of places) {
     for (const link of place.links) {
-      if (link.kind === "tun") {
-        const isThere = findLink(seen, link) !== undefined;
-        if (isThere && !isTunMissing) continue;
-        if (device?.wanted === undefined || place.namespace === undefined) continue;
-        const line = `link set dev ${link.name} netns ${place.namespace}`;
-        actions.push({ kind: "ip", namespace: undefined, line });
-        continue;
-      }
+      // The engine makes its own.
       if (link.create === undefined || findLink(seen, link) !== undefined) continue;
       actions.push(...farEnd(link, places));
       actions.push({ kind: "ip", namespace: undefined, line: link.create });

@@ -6,7 +6,7 @@ import { spawn } from "node:child_process";
 import { loadNative } from "../../../dist/src/io/load-native.js";
 
 const [name, program, ...args] = process.argv.slice(2);
-const fd = loadNative().tunOpen(name, false);
+const fd = loadNative().tunOpen(name, false, -1);
 if (fd < 0) throw new Error(`${name} cannot be made: errno ${-fd}`);
 const child = spawn(program, args, {
   stdio: ["inherit", "inherit", "inherit", fd],
