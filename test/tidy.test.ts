@@ -152,6 +152,22 @@ describe("documents", () => {
     expect(VERSION).toBe(manifest.version);
   });
 
+  it("docs/testing.md names files that there are", () => {
+    const named = [
+      ...read("docs/testing.md").matchAll(/`((?:test|native)\/[^`]+\.(?:ts|c))`/g),
+    ].map(([, path = ""]) => path);
+    expect(named.length).toBeGreaterThan(50);
+    expect(named.filter((path) => !files.includes(path))).toEqual([]);
+  });
+
+  it("docs/testing.md names every end-to-end, simulation and fuzz test", () => {
+    const text = read("docs/testing.md");
+    const left = matching(/^test\/(e2e|sim|fuzz)\/[^/]+\.test\.ts$/).filter(
+      (path) => !text.includes(path),
+    );
+    expect(left).toEqual([]);
+  });
+
   it("docs/dependencies.md has every dependency, with its version", () => {
     const text = read("docs/dependencies.md");
     for (const [name, version] of Object.entries({
