@@ -14,8 +14,8 @@ import { fileURLToPath } from "node:url";
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..");
 /** Per cent of branches: what decides about packets and keys. Others are shown only. */
 const BOUND = 95;
-const BOUNDED = ["bytes", "crypto", "wire", "route", "uapi", "session", "tunnel", "lane"];
-const SHOWN = ["io", "engine", "cli", "index"];
+const BOUNDED = ["bytes", "crypto", "wire", "route", "uapi", "session", "tunnel"];
+const SHOWN = ["lane", "io", "engine", "control", "cli", "index"];
 /** Fewer than `npm test` has: what they reach, they reach early. */
 const STORM_SEEDS = "200";
 

@@ -149,7 +149,16 @@ describe("applySet", () => {
   it("takes settings for our own key and forgets them", () => {
     const fixture = new Fixture();
     const own = fixture.node.publicKey;
-    expect(fixture.set([{ op: "peer", publicKey: own }, endpoint(1), prefix(10, 8)])).toBe(0);
+    const left: readonly SetOperation[] = [
+      ...[endpoint(1), prefix(10, 8), { op: "protocol_version" } as const],
+      { op: "replace_allowed_ips" },
+      { op: "preshared_key", key: key(7) },
+      { op: "persistent_keepalive_interval", seconds: 25 },
+      { op: "update_only" },
+      { op: "remove" },
+    ];
+    expect(fixture.set([{ op: "peer", publicKey: own }, ...left])).toBe(0);
+    expect(fixture.node.outgoing).toEqual([]);
     expect(fixture.state.peerCount).toBe(0);
     expect(fixture.state.allowedIps.lookup4At(Uint8Array.of(10, 1, 1, 1), 0)).toBe(-1);
   });
