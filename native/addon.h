@@ -152,6 +152,7 @@ int tun_gather(struct slab *slab, int32_t i, struct vnet *header);
   F(interfaceIndex)                                                                                                \
   F(interfaceName)                                                                                                 \
   F(trimMemory)                                                                                                    \
+  F(peerCredentials)                                                                                               \
   F(fdClose)                                                                                                       \
   F(fdCloseOnExec)                                                                                                 \
   F(probeSplit)                                                                                                    \

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -118,6 +119,22 @@ napi_value native_trimMemory(napi_env env, napi_callback_info info) {
 #ifdef __GLIBC__
   malloc_trim(0);
 #endif
+  return call_give(&call, 0);
+}
+
+napi_value native_peerCredentials(napi_env env, napi_callback_info info) {
+  struct call call = call_begin(env, info);
+  struct ucred peer = {0};
+  socklen_t bytes = sizeof peer;
+  size_t room = 0;
+  int fd = call_int(&call, 0);
+  int32_t *out = call_ints(&call, 1, &room);
+  if (call.bad) return NULL;
+  if (room < 3) return call_give(&call, -EINVAL);
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) < 0) return call_give(&call, -errno);
+  out[0] = (int32_t)peer.pid;
+  out[1] = (int32_t)peer.uid;
+  out[2] = (int32_t)peer.gid;
   return call_give(&call, 0);
 }
 

@@ -69,6 +69,7 @@ const PACKAGES = {
     nftables: () => findProgram("nft"),
     "wireguard-go": () => findProgram("wireguard-go"),
     tcpdump: () => findProgram("tcpdump"),
+    curl: () => findProgram("curl"),
     "dnsmasq-base": () => findProgram("dnsmasq"),
     // Of these, systemd-analyze alone is run: it checks the unit that ships.
     systemd: () => findProgram("systemd-analyze"),

@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { ERROR_STATUS } from "../src/control/api/errors.ts";
 import { counterNames } from "../src/io/native.ts";
 import { DROP_REASONS } from "../src/tunnel/drop.ts";
 import { VERSION } from "../src/version.ts";
@@ -185,6 +186,37 @@ describe("documents", () => {
     );
     const names: readonly string[] = [...DROP_REASONS.map(([name]) => name), ...counterNames];
     expect(documented.toSorted()).toEqual(names.toSorted());
+  });
+
+  it("docs/errors.md has every code of the API with its status, and no others", () => {
+    const rows = [...read("docs/errors.md").matchAll(/^\| `(\w+)` +\| (\d+) /gm)];
+    const documented = rows.map(([, code = "", status = ""]) => [code, Number(status)]);
+    expect(documented.toSorted()).toEqual(Object.entries(ERROR_STATUS).toSorted());
+  });
+
+  it("docs/networkd.md has items 1 to 32, files that are there, tests that name the item, and all such tests", () => {
+    const rows = [...read("docs/networkd.md").matchAll(/^\| (\d+) +\|(.*)\| *(.*?) *\|$/gm)];
+    expect(rows.map(([, item]) => Number(item))).toEqual(
+      Array.from({ length: 32 }, (_, i) => i + 1),
+    );
+    const named = new Map<number, string[]>();
+    for (const path of matching(/^test\/e2e\/.*\.test\.ts$/)) {
+      for (const [, list = ""] of read(path).matchAll(/["`]items? (\d[\d, to]*):/g)) {
+        for (const [, from = "", to = from] of list.matchAll(/(\d+)(?: to (\d+))?/g)) {
+          for (let item = Number(from); item <= Number(to); item++) {
+            const paths = named.get(item) ?? [];
+            named.set(item, paths.includes(path) ? paths : [...paths, path]);
+          }
+        }
+      }
+    }
+    for (const [, item = "", where = "", tests = ""] of rows) {
+      const files = [...where.matchAll(/`([^` ]+\/[^` ]+)`/g)].map(([, file = ""]) => file);
+      expect(files.length, `item ${item}`).toBeGreaterThan(0);
+      for (const file of files) expect(existsSync(join(ROOT, file)), file).toBe(true);
+      const listed = [...tests.matchAll(/`([^`]+)`/g)].map(([, file = ""]) => file);
+      expect(listed.toSorted(), `item ${item}`).toEqual((named.get(Number(item)) ?? []).toSorted());
+    }
   });
 
   it("links between documents lead somewhere", () => {

@@ -1,6 +1,7 @@
 /** `wirehaul COMMAND ...`: what a person types. Each command is a module of its own; this one only chooses. */
 import { VERSION } from "../version.ts";
 import { demo } from "./demo.ts";
+import { nodeCommands } from "./node.ts";
 import { status } from "./status.ts";
 
 const USAGE = `Usage: wirehaul COMMAND [OPTIONS]
@@ -8,6 +9,10 @@ const USAGE = `Usage: wirehaul COMMAND [OPTIONS]
   status [IFACE] [--json]    what \`wg show\` cannot tell: drops by reason, paths, handshakes, batches
   demo [--peer wireguard-go] [--seconds N] [--json]
                              a tunnel between two network namespaces of this machine, measured
+  node run|status|plan|explain|ports|nics|config
+                             a node of the grid, and what asks it (wirehaul node --help)
+  network add|show|rm --local
+                             networks on this node (wirehaul network --help)
   --version, --help
 
 An interface is made by: wirehaul-wg IFACE
@@ -20,6 +25,9 @@ export async function main(args: readonly string[]): Promise<number> {
       return await status(rest);
     case "demo":
       return await demo(rest);
+    case "node":
+    case "network":
+      return await nodeCommands(args);
     case "--version":
       process.stdout.write(`wirehaul v${VERSION}\n`);
       return 0;

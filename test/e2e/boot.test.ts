@@ -1,4 +1,4 @@
-/** Booting: from bare NICs to the Internet. Items of control-plane research, section 1, part A. */
+/** Booting: from bare NICs to the Internet. Items of docs/networkd.md, part A. */
 import { expect } from "vitest";
 import type { Lab } from "../../src/cli/demo/lab.ts";
 import {

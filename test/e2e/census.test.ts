@@ -1,4 +1,4 @@
-/** The census of NICs. Items of control-plane research, section 1, parts B and D. */
+/** The census of NICs. Items of docs/networkd.md, parts B and D. */
 import { expect } from "vitest";
 import { BootMachine, Internet } from "./harness/boot-machine.ts";
 import { labTest } from "./harness/lab-test.ts";

@@ -1,4 +1,4 @@
-/** Two-phase configuration and several NICs. Items of control-plane research, section 1, parts C and D. */
+/** Two-phase configuration and several NICs. Items of docs/networkd.md, parts C and D. */
 import { expect } from "vitest";
 import type { Lab } from "../../src/cli/demo/lab.ts";
 import {

@@ -87,6 +87,8 @@ describe("arguments", () => {
     ["epollWait", [0, [], 0]],
     ["epollWait", [0, new Int32Array(2), "1"]],
     ["interfaceIndex", [1]],
+    ["peerCredentials", ["1", new Int32Array(3)]],
+    ["peerCredentials", [0, new Uint8Array(12)]],
     ["fdClose", []],
   ])("%s refuses arguments of the wrong type (%#)", (name, args) => {
     expect(() => loose[name]!(...args)).toThrow(TypeError);

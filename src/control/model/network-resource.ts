@@ -159,7 +159,7 @@ export function defaultTunnelAddress(subnet: string): string {
   return `100.64.${bytes[1]!}.${bytes[2]!}/32`;
 }
 
-const schema: z.ZodType<NetworkResource> = shape
+export const networkResourceSchema: z.ZodType<NetworkResource> = shape
   .transform(
     (value): NetworkResource => ({
       ...value,
@@ -246,7 +246,7 @@ function checkPeers(
 
 /** Parses a network resource from outside; throws a {@link RefusedError} that names each fault and no secret. */
 export function parseNetworkResource(value: unknown): NetworkResource {
-  return parseOrRefuse(schema, value, "the network resource");
+  return parseOrRefuse(networkResourceSchema, value, "the network resource");
 }
 
 /** The workloads' gateway, with the subnet's length. */

@@ -65,7 +65,7 @@ const nicSettingsSchema: z.ZodType<NicSettings, unknown> = z.strictObject({
   mtu: z.number().int().min(1280).max(9216).optional(),
 });
 
-const nodeConfigSchema: z.ZodType<NodeConfig, unknown> = z.strictObject({
+export const nodeConfigSchema: z.ZodType<NodeConfig, unknown> = z.strictObject({
   revision: z.number().int().nonnegative().default(0),
   nics: z.array(nicSettingsSchema).default([]),
   exitRange: range4.default(DEFAULT_EXIT_RANGE),

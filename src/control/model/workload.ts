@@ -68,7 +68,7 @@ const id = z
   .max(128)
   .transform((value) => (isId(value) ? value : shortId(value)));
 
-const schema: z.ZodType<Workload> = z.discriminatedUnion("kind", [
+export const workloadSchema: z.ZodType<Workload> = z.discriminatedUnion("kind", [
   z.strictObject({
     kind: z.literal("join"),
     id,
@@ -97,7 +97,7 @@ const schema: z.ZodType<Workload> = z.discriminatedUnion("kind", [
 
 /** Parses a workload from outside; throws a RefusedError that names each fault. */
 export function parseWorkload(value: unknown): Workload {
-  return parseOrRefuse(schema, value, "the workload");
+  return parseOrRefuse(workloadSchema, value, "the workload");
 }
 
 /** Refuses a workload that doesn't fit into its network or takes what another one has. */

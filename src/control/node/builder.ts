@@ -74,8 +74,11 @@ export class Builder {
     this.#executor = new Executor(this.#shells, devices, { onAction, stepsAtOnce });
   }
 
-  async refreshUnderlay(): Promise<void> {
+  /** True if what the networks rest on is not as it was. */
+  async refreshUnderlay(): Promise<boolean> {
+    const before = JSON.stringify(this.#underlay);
     this.#underlay = await readUnderlay(this.#parts.sockets(), this.#parts.seed);
+    return JSON.stringify(this.#underlay) !== before;
   }
 
   /**

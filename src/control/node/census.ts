@@ -1,7 +1,7 @@
 /**
  * The census of the machine's NICs: read at the start and after each change, published until it has arrived. Changes that come together
- * become one; a change that comes while a publication fails is in the next attempt: none is lost. Items 10, 11 and 19 of the control
- * plane research, section 1.
+ * become one; a change that comes while a publication fails is in the next attempt: none is lost. Items 10, 11 and 19 of
+ * docs/networkd.md.
  */
 import { Bell, type Clock } from "../linux/clock.ts";
 import { readNics } from "../linux/nics.ts";

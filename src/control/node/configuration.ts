@@ -1,7 +1,7 @@
 /**
  * The node's phase-two configuration in force: checked against the census, applied live, on probation until the registry has been
  * reached through it, and taken back if it isn't. Only what has passed is saved: a power cut during probation comes back with the
- * configuration before.
+ * configuration before. Items 16 to 20 of docs/networkd.md.
  */
 import { Bell, type Clock } from "../linux/clock.ts";
 import { readNics } from "../linux/nics.ts";

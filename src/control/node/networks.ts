@@ -247,6 +247,12 @@ export class Networks {
     await Promise.all([...this.#entries.keys()].map((id) => this.#rebuild(id)));
   }
 
+  /** MTU, LAN or default routes of the underlay may have changed: mends what rests on them, if they have. */
+  async followUnderlay(): Promise<void> {
+    if (!(await this.#builder.refreshUnderlay()) || this.#isStopped) return;
+    await Promise.all([...this.#entries.keys()].map((id) => this.#rebuild(id)));
+  }
+
   /** Opens all sockets in another namespace, live; undefined: this process's. */
   async moveSockets(namespace: string | undefined): Promise<void> {
     this.#sockets = namespace;

@@ -27,10 +27,12 @@ import {
   parseLeases,
   STATE_VERSION,
 } from "../model/desired-state.ts";
+import { EMPTY_NODE_CONFIG, type NodeConfig, parseNodeConfig } from "../model/node-config.ts";
 
 const NETWORKS = "networks";
 const LEASES = "leases";
 const SEED = "seed";
+const CONFIG = "node-config";
 const ENDING = ".json";
 const PREVIOUS = ".previous";
 
@@ -114,6 +116,15 @@ export class Store {
 
   saveLeases(leases: readonly PortLease[]): void {
     this.#write(LEASES, leases);
+  }
+
+  /** The node configuration in force; what is wrong with its file is added to `complaints`. */
+  config(complaints: string[]): NodeConfig {
+    return this.#read(CONFIG, parseNodeConfig, complaints) ?? EMPTY_NODE_CONFIG;
+  }
+
+  saveConfig(config: NodeConfig): void {
+    this.#write(CONFIG, config);
   }
 
   #path(name: string): string {

@@ -1,7 +1,7 @@
 /**
  * Brings the machine to the Internet and keeps it there: finds the NIC that leads to the registry, makes it the uplink, asks the
  * registry again and again, tries other NICs when the uplink stays dead. Nothing here gives up: whatever fails is tried again with
- * backoff and jitter, and `status` says what is being waited for.
+ * backoff and jitter, and `status` says what is being waited for. Items 1 to 9 of docs/networkd.md.
  */
 import { Bell, type Clock } from "../../linux/clock.ts";
 import { ipBatch } from "../../linux/ip.ts";

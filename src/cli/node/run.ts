@@ -1,0 +1,74 @@
+/** `wirehaul node run`: the node itself, in the foreground, until it is told to end. */
+
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { ApiServer } from "../../control/api/server.ts";
+import { realClock } from "../../control/linux/clock.ts";
+import { parseBootParameters } from "../../control/model/boot-parameters.ts";
+import type { Nic } from "../../control/model/nic.ts";
+import { Agent } from "../../control/node/agent.ts";
+import { BOOT_TIMES } from "../../control/node/boot/boot.ts";
+import { nodeLog } from "./log.ts";
+
+export interface RunOptions {
+  readonly state: string;
+  readonly socket: string;
+  /** Absent: the kernel command line's; neither: the NICs stay the machine's own. */
+  readonly registry?: string | undefined;
+  readonly uplink?: string | undefined;
+  readonly bridge: string;
+  readonly hosts: readonly string[];
+  readonly nicKinds: readonly string[];
+  readonly nicNames?: string | undefined;
+}
+
+const PUBLISH_MS = 10_000;
+
+export async function runNode(options: RunOptions): Promise<number> {
+  const log = nodeLog(process.env["LOG_LEVEL"], process.env["JOURNAL_STREAM"] !== undefined);
+  const parameters = parseBootParameters(readFileSync("/proc/cmdline", "utf8"));
+  for (const fault of parameters.faults) log.error(`kernel command line: ${fault}`);
+  const registry = options.registry ?? parameters.registry;
+  const say = (level: "info" | "error", text: string): void => log[level](text);
+  const agent = await Agent.make({
+    folder: options.state,
+    runFolder: join("/run", "wirehaul"),
+    registry: registry === undefined ? undefined : { url: registry },
+    hosts: options.hosts.map((url) => ({ url })),
+    bridge: options.bridge,
+    match: { kinds: options.nicKinds, names: options.nicNames },
+    times: BOOT_TIMES,
+    uplink: options.uplink ?? parameters.uplink,
+    clock: realClock,
+    log: say,
+    publish: (nics) => publishCensus(registry ?? "", nics),
+  });
+  const server = new ApiServer({ agent, path: options.socket, log: say });
+  const told = new Promise<string>((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) {
+      process.once(signal, () => resolve(signal));
+    }
+  });
+  try {
+    const started = agent.start().then(async () => {
+      await server.listen();
+      log.info(`serving ${options.socket}`);
+    });
+    const signal = await Promise.race([told, started.then(() => told)]);
+    log.info(`${signal}: stopping`);
+    return 0;
+  } finally {
+    await server.close();
+    await agent.stop();
+  }
+}
+
+async function publishCensus(registry: string, nics: readonly Nic[]): Promise<void> {
+  const response = await fetch(new URL("/census", registry), {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(nics),
+    signal: AbortSignal.timeout(PUBLISH_MS),
+  });
+  if (!response.ok) throw new Error(`the registry answers ${response.status}`);
+}

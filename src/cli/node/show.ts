@@ -1,0 +1,82 @@
+/** How answers of a node's API look to a person. Pure. */
+
+import type { Nic } from "../../control/model/nic.ts";
+import type { AgentStatus } from "../../control/node/agent.ts";
+import type { Explanation } from "../../control/node/explain.ts";
+import type { DryRun } from "../../control/node/networks.ts";
+import type { PortList } from "../../control/node/ports.ts";
+import type { NetworkDetails, NetworkSummary } from "../../control/node/view.ts";
+
+type Lines = readonly string[];
+
+export function statusLines(status: AgentStatus): Lines {
+  const { boot, configuration, isCensusPublished, networks, problems } = status;
+  const { uplink } = boot ?? {};
+  return [
+    boot === null ? "uplink: the machine's own (no registry)" : `boot: ${boot.state}: ${boot.why}`,
+    ...(uplink == null
+      ? []
+      : [`uplink: ${uplink.nic} on ${uplink.bridge}: ${uplink.addresses.join(", ")}`]),
+    ...(configuration === null
+      ? []
+      : [`configuration: ${configuration.state}: ${configuration.why}`]),
+    `census: ${isCensusPublished ? "published" : "not published"}`,
+    `networks: ${networks}, with problems: ${problems.length}`,
+    ...problems.map(({ network, problem }) => `  ${network}: ${problem}`),
+  ];
+}
+
+export function nicLines(nics: readonly Nic[]): Lines {
+  return nics.flatMap((nic) => [
+    `${nic.name} ${nic.mac} ${nic.kind}${nic.carrier ? "" : ", no carrier"}, MTU ${nic.mtu}${nic.bridge === undefined ? "" : `, port of ${nic.bridge}`}`,
+    ...nic.addresses.map((address) => `  ${address}`),
+    ...nic.routes.map(({ to, via }) => `  to ${to}${via === undefined ? "" : ` via ${via}`}`),
+  ]);
+}
+
+export function planLines(runs: readonly DryRun[]): Lines {
+  const busy = runs.filter(({ actions }) => actions.length > 0);
+  if (busy.length === 0) return ["nothing to do"];
+  return busy.flatMap(({ network, actions }) => [
+    `${network}:`,
+    ...actions.map((action) => `  ${action}`),
+  ]);
+}
+
+export function portLines({ used, leases, reserved }: PortList): Lines {
+  return [
+    ...used.map(({ port, network }) => `${port} network ${network}`),
+    ...leases.map(
+      ({ port, holder, expiresMs }) =>
+        `${port} leased to ${holder} until ${new Date(expiresMs).toISOString()}`,
+    ),
+    `reserved: ${reserved.join(", ")}`,
+  ];
+}
+
+export function explanationLines(found: readonly Explanation[]): Lines {
+  return found.flatMap(({ network, way, peer, why }) => [
+    `${network}: ${way}${peer === null ? "" : ` ${peer}`}`,
+    ...why.map((sentence) => `  ${sentence}`),
+  ]);
+}
+
+export function summaryLines(networks: readonly NetworkSummary[]): Lines {
+  return networks.map(
+    ({ id, name, listenPort, publicKey, workloads, problem }) =>
+      `${id} "${name}" port ${listenPort}, public key ${publicKey}, workloads ${workloads}: ${problem ?? "up"}`,
+  );
+}
+
+export function detailLines(network: NetworkDetails): Lines {
+  const { resource, gateway, namespace, attached, device } = network;
+  return [
+    ...summaryLines([network]),
+    `  subnet ${resource.subnet} of ${resource.range}, gateway ${gateway}, namespace ${namespace}`,
+    ...attached.map((workload) => `  workload ${workload.id}: ${workload.kind}`),
+    ...resource.peers.map(({ publicKey, allowedIps }) => {
+      const now = device?.peers.find((peer) => peer.publicKey === publicKey);
+      return `  peer ${publicKey} by ${now?.endpoint ?? "nothing known"} for ${allowedIps.join(", ")}, handshakes ${now?.handshakes ?? 0}`;
+    }),
+  ];
+}

@@ -1,0 +1,190 @@
+/** The API's routes as data: how each is called, what it takes (zod), what it does. The server and its description are made of these. */
+import { z } from "zod";
+import { networkResourceSchema } from "../model/network-resource.ts";
+import { nodeConfigSchema } from "../model/node-config.ts";
+import { workloadSchema } from "../model/workload.ts";
+import type { Agent } from "../node/agent.ts";
+import { explainAddress, explainPeer } from "../node/explain.ts";
+import type { NetworkDetails } from "../node/view.ts";
+import { ApiError } from "./errors.ts";
+import { metricsText } from "./metrics.ts";
+
+/** What a request brings, parsed but for the body, which the node parses. */
+export interface Call {
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: Readonly<Record<string, string>>;
+  readonly body: unknown;
+}
+
+export interface Route {
+  readonly method: "GET" | "PUT" | "POST" | "DELETE";
+  /** With `:name` for parts. */
+  readonly path: string;
+  readonly summary: string;
+  readonly query?: z.ZodType<Record<string, string>, unknown>;
+  readonly body?: z.ZodType;
+  /** "text/plain": the answer is text; else JSON. */
+  readonly type?: "text/plain";
+  readonly run: (agent: Agent, call: Call) => unknown;
+}
+
+const flag = z.enum(["true", "false"]).optional();
+/** Absent parts are left out. */
+function query(shape: Record<string, z.ZodType>): z.ZodType<Record<string, string>, unknown> {
+  return z.strictObject(shape) as unknown as z.ZodType<Record<string, string>, unknown>;
+}
+
+const leaseSchema = z.strictObject({
+  holder: z.string().min(1).max(256),
+  seconds: z.number().positive(),
+  port: z.int().min(1).max(65_535).optional(),
+});
+
+async function details(agent: Agent): Promise<NetworkDetails[]> {
+  const { networks } = agent;
+  return await Promise.all(networks.list().map(({ id }) => networks.show(id)));
+}
+
+export const ROUTES: readonly Route[] = [
+  {
+    method: "GET",
+    path: "/v1/status",
+    summary: "Boot, configuration, and networks that are not as they should be",
+    run: (agent) => agent.status(),
+  },
+  {
+    method: "GET",
+    path: "/v1/nics",
+    summary: "The census: NICs with addresses, routes and gateways",
+    run: (agent) => agent.nics,
+  },
+  {
+    method: "GET",
+    path: "/v1/config",
+    summary: "The node configuration in force; null where the NICs are the machine's own",
+    run: (agent) => agent.status().configuration,
+  },
+  {
+    method: "PUT",
+    path: "/v1/config",
+    summary:
+      "Changes the node configuration; taken back if the registry is lost, unless probation=false",
+    query: query({ probation: flag }),
+    body: nodeConfigSchema,
+    run: (agent, call) => agent.configure(call.body, call.query["probation"] !== "false"),
+  },
+  {
+    method: "DELETE",
+    path: "/v1/config",
+    summary: "Takes all roles and static addresses back",
+    query: query({ probation: flag }),
+    run: (agent, call) => agent.unconfigure(call.query["probation"] !== "false"),
+  },
+  {
+    method: "GET",
+    path: "/v1/networks",
+    summary: "All networks",
+    run: (agent) => agent.networks.list(),
+  },
+  {
+    method: "GET",
+    path: "/v1/networks/:id",
+    summary: "A network, its workloads, its WireGuard device; no secrets",
+    run: (agent, { params }) => agent.networks.show(params["id"] ?? ""),
+  },
+  {
+    method: "PUT",
+    path: "/v1/networks/:id",
+    summary: "Creates or changes a network; answers when it is so on the machine",
+    body: networkResourceSchema,
+    run: (agent, { params, body }) => {
+      const id = (body as { id?: unknown } | null)?.id;
+      if (id !== params["id"]) throw new ApiError("invalid", "id is not the one in the path");
+      return agent.networks.apply(body);
+    },
+  },
+  {
+    method: "DELETE",
+    path: "/v1/networks/:id",
+    summary: "Removes a network; with drain=true its workloads are detached first",
+    query: query({ drain: flag }),
+    run: async (agent, call) => {
+      await agent.networks.remove(call.params["id"] ?? "", {
+        drain: call.query["drain"] === "true",
+      });
+      return {};
+    },
+  },
+  {
+    method: "GET",
+    path: "/v1/plan",
+    summary: "What would be done now to make the machine as it should be; does nothing",
+    run: (agent) => agent.networks.plan(),
+  },
+  {
+    method: "POST",
+    path: "/v1/networks/:id/workloads",
+    summary: "Attaches a workload: join, tap or public address",
+    body: workloadSchema,
+    run: (agent, { params, body }) => agent.networks.attach(params["id"] ?? "", body),
+  },
+  {
+    method: "DELETE",
+    path: "/v1/networks/:id/workloads/:workload",
+    summary: "Detaches a workload",
+    run: async (agent, { params }) => {
+      await agent.networks.detach(params["id"] ?? "", params["workload"] ?? "");
+      return {};
+    },
+  },
+  {
+    method: "GET",
+    path: "/v1/ports",
+    summary: "Listen ports in use, leased and reserved",
+    run: (agent) => agent.networks.ports(),
+  },
+  {
+    method: "POST",
+    path: "/v1/ports/leases",
+    summary: "Leases a port, one of the node's choice if none is named",
+    body: leaseSchema,
+    run: (agent, { body }) => {
+      const { holder, seconds, port } = body as z.infer<typeof leaseSchema>;
+      return agent.networks.leasePort(holder, seconds, port);
+    },
+  },
+  {
+    method: "DELETE",
+    path: "/v1/ports/leases/:port",
+    summary: "Ends a lease before its time",
+    query: query({ holder: z.string() }),
+    run: (agent, call) => {
+      agent.networks.endPortLease(Number(call.params["port"]), call.query["holder"] ?? "");
+      return {};
+    },
+  },
+  {
+    method: "GET",
+    path: "/v1/explain",
+    summary: "Where packets to a peer or an address go, and why",
+    query: query({ peer: z.string().optional(), address: z.string().optional() }),
+    run: async (agent, call) => {
+      const { peer, address } = call.query;
+      if ((peer === undefined) === (address === undefined)) {
+        throw new ApiError("invalid", "name either a peer or an address");
+      }
+      const networks = await details(agent);
+      return address === undefined
+        ? explainPeer(networks, peer ?? "")
+        : explainAddress(networks, address);
+    },
+  },
+  {
+    method: "GET",
+    path: "/metrics",
+    summary: "Prometheus text",
+    type: "text/plain",
+    run: async (agent) =>
+      await metricsText(await details(agent), agent.status().boot?.internet, Date.now()),
+  },
+];

@@ -1,0 +1,86 @@
+/** `wirehaul node run` and what asks it: networks by the command line, the API's socket, hostile input. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "vitest";
+import type { Background } from "../../src/cli/demo/command.ts";
+import { ROOT } from "../../src/cli/demo/implementations.ts";
+import type { Lab } from "../../src/cli/demo/lab.ts";
+import type { NetworkSummary } from "../../src/control/node/view.ts";
+import { labTest } from "./harness/lab-test.ts";
+import type { Machine } from "./harness/machine.ts";
+import { CABLE, meshResources, twoMachines } from "./harness/mesh.ts";
+
+const PROGRAM = join(ROOT, "bin", "wirehaul");
+const SOCKET = "/run/wirehaul/api.sock";
+
+async function startNode(machine: Machine): Promise<Background> {
+  const node = machine.spawn([process.execPath, PROGRAM, "node", "run", "--state", machine.folder]);
+  await node.waitFor(`serving ${SOCKET}`, 60_000);
+  return node;
+}
+
+async function ask(machine: Machine, ...args: readonly string[]): Promise<string> {
+  return await machine.exec([process.execPath, PROGRAM, ...args]);
+}
+
+function file(lab: Lab, name: string, value: unknown): string {
+  const path = join(lab.folder, name);
+  writeFileSync(path, JSON.stringify(value));
+  return path;
+}
+
+async function curl(
+  machine: Machine,
+  path: string,
+  ...options: readonly string[]
+): Promise<{ status: number; body: string }> {
+  const command = ["curl", "-s", "--unix-socket", SOCKET, "-w", "\n%{http_code}", ...options];
+  const text = await machine.exec([...command, `http://node${path}`]);
+  const cut = text.trimEnd().lastIndexOf("\n");
+  return { status: Number(text.slice(cut + 1)), body: text.slice(0, cut) };
+}
+
+labTest(
+  "item 28: networks by the command line; a restart keeps keys, ports, addresses",
+  async (lab) => {
+    const machines = await twoMachines(lab);
+    const nodes = await Promise.all(machines.map(startNode));
+    const resources = await meshResources({ id: "aaa", ports: [3000, 4000] });
+    for (const [side, machine] of machines.entries()) {
+      const path = file(lab, `net${side}.json`, resources[side]);
+      await ask(machine, "network", "add", "--local", path);
+    }
+    const [a] = machines;
+    await a.untilReaches("10.1.2.1", "n-aaa");
+    const show = async (): Promise<NetworkSummary[]> =>
+      JSON.parse(await ask(a, "network", "show", "--local", "--json")) as NetworkSummary[];
+    const before = await show();
+    expect(before).toMatchObject([{ id: "aaa", listenPort: 3000, problem: null }]);
+    expect(await ask(a, "node", "status")).toContain("networks: 1, with problems: 0");
+    expect(await ask(a, "node", "plan")).toBe("nothing to do\n");
+    expect(await ask(a, "node", "ports", "list")).toContain("3000 network aaa");
+    const why = await ask(a, "node", "explain", "10.1.2.9");
+    expect(why).toContain("aaa: peer ");
+    expect(why).toContain("10.1.2.0/24 is the longest of the peers' prefixes");
+    expect(await ask(a, "node", "nics", "--json")).toContain("[");
+    const { body: metrics } = await curl(a, "/metrics");
+    expect(metrics).toMatch(
+      /wirehaul_peer_bytes_total\{network="aaa",peer="\S+",direction="sent"\} [1-9]/,
+    );
+    // No key of either side in anything that was said.
+    const secret = (resources[0] as { privateKey: string }).privateKey;
+    const said = [await curl(a, "/v1/networks/aaa"), metrics, nodes[0]?.output]
+      .map(String)
+      .join("");
+    expect(said).not.toContain(secret);
+    nodes[0]?.signal("SIGTERM");
+    expect((await nodes[0]?.ended)?.code).toBe(0);
+    await a.reboot([CABLE[0]]);
+    await startNode(a);
+    expect(await show()).toEqual(before);
+    await a.untilReaches("10.1.2.1", "n-aaa");
+    await ask(a, "network", "rm", "aaa", "--local");
+    expect(await a.namespaces()).toEqual([]);
+  },
+  180_000,
+);
