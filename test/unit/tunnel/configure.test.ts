@@ -190,6 +190,23 @@ describe("applySet", () => {
     expect(fixture.peer(1).endpoint.every((byte) => byte === 0)).toBe(true);
   });
 
+  it("a persistent keepalive that a cut set turns off ends by itself", () => {
+    const fixture = new Fixture();
+    const keepalive = (seconds: number): SetOperation => ({
+      op: "persistent_keepalive_interval",
+      seconds,
+    });
+    fixture.set([peer(1), endpoint(1), keepalive(25)]);
+    const { timers } = fixture.peer(1);
+    expect(timers.persistentMs).toBe(fixture.clock.now + 25_000);
+    // A bad line followed: the peer is left as it is, but for what came before.
+    fixture.set([peer(1), keepalive(0)], false);
+    expect(timers.persistentMs).toBe(fixture.clock.now + 25_000);
+    fixture.clock.now += 25_000;
+    fixture.node.settle();
+    expect(timers.persistentMs).toBe(Number.POSITIVE_INFINITY);
+  });
+
   it("a persistent keepalive begins with a packet, once the peer's settings are complete", () => {
     const settings: readonly SetOperation[] = [
       peer(1),
