@@ -16,6 +16,7 @@ import { type DemoReport, formatReport, isSuccess, Palette } from "./demo/report
 
 const USAGE = `Usage: wirehaul demo [--peer ${IMPLEMENTATIONS.join("|")}] [--seconds N] [--json]\n`;
 const SECONDS_MAX = 3600;
+const PINGS = { count: 10, intervalSeconds: 0.05 };
 const UDP_RATE = 100_000_000;
 /** A datagram that fits the tunnel's MTU of 1420 whole. */
 const UDP_BYTES = 1200;
@@ -102,8 +103,8 @@ async function measure(lab: Lab, options: Options): Promise<DemoReport> {
   const { a, b } = await makePair(lab, { a: "wirehaul", b: options.peer });
   await pingUntil(a.namespace, b.inner4);
   tell("ping");
-  const ping4 = await ping(a.namespace, b.inner4, { count: 10 });
-  const ping6 = await ping(a.namespace, b.inner6, { count: 10 });
+  const ping4 = await ping(a.namespace, b.inner4, PINGS);
+  const ping6 = await ping(a.namespace, b.inner6, PINGS);
   const { seconds } = options;
   tell(`iperf3, three times ${seconds} s`);
   const tcp = await iperf(a.namespace, b.namespace, b.inner4, { seconds });

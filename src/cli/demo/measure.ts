@@ -4,12 +4,13 @@ import type { Namespace } from "./lab.ts";
 
 export interface PingOptions {
   readonly count?: number;
+  /** All at once unless told. Once any answer came, ping(8) waits for the last one that long, or two round trips, and no longer. */
   readonly intervalSeconds?: number;
   /** Bytes of payload: 28 (IPv4) or 48 (IPv6) less than the packet. */
   readonly size?: number;
   /** Sets "do not fragment". */
   readonly isWhole?: boolean;
-  /** How long to wait for the last answer. */
+  /** How long to wait for the last answer, where `intervalSeconds` is not set; else for the first. */
   readonly waitSeconds?: number;
 }
 
@@ -26,9 +27,10 @@ export async function ping(
   options: PingOptions = {},
 ): Promise<PingResult> {
   const count = options.count ?? 3;
-  const interval = options.intervalSeconds ?? 0.05;
   const wait = options.waitSeconds ?? 2;
+  const interval = options.intervalSeconds ?? wait;
   const command = ["ping", "-n", "-c", `${count}`, "-i", `${interval}`, "-W", `${wait}`];
+  if (options.intervalSeconds === undefined) command.push("-l", `${count}`);
   if (options.size !== undefined) command.push("-s", `${options.size}`);
   if (options.isWhole) command.push("-M", "do");
   const limitMs = (count * interval + wait + 30) * 1000;
