@@ -12,9 +12,10 @@ import { PAIRS, type Roles } from "./harness/subject.ts";
 
 const BYTES = 20_000_000;
 
-/** A namespace that has never had an IPv4 address. */
+/** A namespace that has never had an IPv4 address, and gives its interfaces no IPv6 addresses but those that it is told. */
 async function makeBare(lab: Lab, label: string): Promise<Namespace> {
   const namespace = await lab.namespace(label);
+  await namespace.exec(["sysctl", "-q", "-w", "net.ipv6.conf.default.addr_gen_mode=1"]);
   await namespace.ip(["address flush dev lo", "address add ::1/128 dev lo"]);
   return namespace;
 }

@@ -5,13 +5,15 @@
 import { describe, expect } from "vitest";
 import { until } from "../../src/cli/demo/command.ts";
 import { addressLine, type Lab } from "../../src/cli/demo/lab.ts";
-import { ping, pingUntil } from "../../src/cli/demo/measure.ts";
+import { iperf, ping, pingUntil } from "../../src/cli/demo/measure.ts";
 import { type End, join, startEnd, withPort } from "./harness/ends.ts";
 import { labTest } from "./harness/lab-test.ts";
 import { connect, makeRouter, type Uplink } from "./harness/router.ts";
 import { PAIRS, REFERENCE, type Roles, SUBJECT } from "./harness/subject.ts";
 
 type Carrier = "v4" | "v6";
+
+const SECONDS = 4;
 
 interface Network {
   /** Has two uplinks. */
@@ -24,7 +26,7 @@ interface Network {
 async function makeNetwork(
   lab: Lab,
   roles: Roles,
-  { carrier, who }: { carrier: Carrier; who: "a" | "b" },
+  { carrier, who, lanes = 1 }: { carrier: Carrier; who: "a" | "b"; lanes?: number },
 ): Promise<Network> {
   const router = await makeRouter(lab, "ro");
   const namespaces = { a: await lab.namespace("an"), b: await lab.namespace("bn") };
@@ -32,13 +34,16 @@ async function makeNetwork(
   const first = await connect(lab, { router, namespace: moving, label: "1", net: 1, metric: 100 });
   const second = await connect(lab, { router, namespace: moving, label: "2", net: 2, metric: 200 });
   const fixed = await connect(lab, { router, namespace: still, label: "3", net: 3 });
+  const environment = { WIREHAUL_LANES: `${lanes}` };
   const a = await startEnd(lab, {
+    environment,
     implementation: roles.a,
     namespace: namespaces.a,
     label: "aw",
     host: 1,
   });
   const b = await startEnd(lab, {
+    environment,
     implementation: roles.b,
     namespace: namespaces.b,
     label: "bw",
@@ -69,6 +74,15 @@ async function expectPathOver(network: Network, uplink: Uplink, carrier: Carrier
 const isMeasured = (roles: Roles, who: "a" | "b"): boolean =>
   roles[who] !== REFERENCE || SUBJECT === REFERENCE;
 
+/** The link comes up again; the kernel has taken its routes and its IPv6 address away. */
+async function restore({ mover, first }: Network): Promise<void> {
+  await mover.namespace.ip([
+    `link set dev ${first.cable} up`,
+    addressLine(`${first.v6}/64`, first.cable),
+    ...first.routes,
+  ]);
+}
+
 for (const roles of PAIRS) {
   describe(roles.title, () => {
     for (const carrier of ["v4", "v6"] as const) {
@@ -82,12 +96,7 @@ for (const roles of PAIRS) {
           await expectPathOver(network, first, carrier);
           await mover.namespace.ip([`link set dev ${first.cable} down`]);
           await expectPathOver(network, second, carrier);
-          // The kernel has taken its routes and its IPv6 address away.
-          await mover.namespace.ip([
-            `link set dev ${first.cable} up`,
-            addressLine(`${first.v6}/64`, first.cable),
-            ...first.routes,
-          ]);
+          await restore(network);
           await expectPathOver(network, first, carrier);
           const after = await other.node.peer(mover.node.keys.publicKey);
           expect(after.latestHandshake).toBe(latestHandshake);
@@ -96,3 +105,42 @@ for (const roles of PAIRS) {
     }
   });
 }
+
+describe(PAIRS[0]!.title, () => {
+  for (const [carrier, lanes] of [
+    ["v4", 1],
+    ["v6", 2],
+  ] as const) {
+    labTest(
+      `the better uplink comes in the middle of a stream, ${lanes} lanes, IP${carrier}`,
+      async (lab) => {
+        const network = await makeNetwork(lab, PAIRS[0]!, { carrier, who: "a", lanes });
+        const { mover, other, first, second } = network;
+        await mover.namespace.ip([`link set dev ${first.cable} down`]);
+        await expectPathOver(network, second, carrier);
+        const { latestHandshake } = await other.node.peer(mover.node.keys.publicKey);
+        // What the peer sends is under way to the old address when the new one is told.
+        const stream = iperf(other.namespace, mover.namespace, mover.inner4, { seconds: SECONDS });
+        stream.catch(() => undefined);
+        const { rxBytes } = await mover.node.peer(other.node.keys.publicKey);
+        await until("the stream flows", async () => {
+          const now = await mover.node.peer(other.node.keys.publicKey);
+          return now.rxBytes > rxBytes + 1_000_000;
+        });
+        await restore(network);
+        const wanted = withPort(first[carrier], await mover.node.listenPort());
+        const endpoint = async (): Promise<string> =>
+          (await other.node.peer(mover.node.keys.publicKey)).endpoint;
+        await until(
+          `the peer sees ${wanted}`,
+          async () => (await endpoint()) === wanted,
+          SECONDS * 500,
+        );
+        expect((await stream).bytes).toBeGreaterThan(1_000_000);
+        const after = await other.node.peer(mover.node.keys.publicKey);
+        expect(after.endpoint).toBe(wanted);
+        expect(after.latestHandshake).toBe(latestHandshake);
+      },
+    );
+  }
+});

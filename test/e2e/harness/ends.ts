@@ -13,6 +13,7 @@ export interface EndSettings {
   readonly host: number;
   /** 0 unless told: another one for a second tunnel beside the first. */
   readonly net?: number;
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 export interface End {
