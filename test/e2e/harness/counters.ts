@@ -1,4 +1,7 @@
-/** Counts packets in a namespace by nftables rules: marks, addresses, fragments, whatever a rule can tell. */
+/**
+ * Counts packets in a namespace by nftables rules: marks, addresses, fragments, whatever a rule can tell. Datagrams of one segmented
+ * send (UDP_SEGMENT) are one packet.
+ */
 import type { Namespace } from "../../../src/cli/demo/lab.ts";
 
 export type Hook = "prerouting" | "input" | "forward" | "output" | "postrouting";
