@@ -8,6 +8,7 @@ import type { Suite, TransportCipher } from "../crypto/suite.ts";
 import { Interface } from "../lane/interface.ts";
 import { CONTROL_TAG, Lane, type LaneControl } from "../lane/lane.ts";
 import type {
+  BetweenLanes,
   FromLane,
   LaneNote,
   LaneReply,
@@ -67,6 +68,8 @@ export class LaneHost implements LaneControl {
   readonly #interfaces = new Map<number, Interface>();
   readonly #stagingBudget: StagingBudget = { bytes: 0 };
   readonly #siblings: SiblingPorts;
+  /** Of siblings, read and not yet taken; empty between turns. */
+  readonly #notes: (readonly [from: number, message: BetweenLanes])[] = [];
 
   constructor(parts: LaneHostParts) {
     this.#parts = parts;
@@ -98,7 +101,8 @@ export class LaneHost implements LaneControl {
     } finally {
       for (const iface of this.#interfaces.values()) iface.close();
       this.#interfaces.clear();
-      this.#siblings.receive((_from, { note }) => discard(note, this.#parts.native));
+      this.#siblings.receive((from, message) => this.#notes.push([from, message]));
+      for (const [, { note }] of this.#notes) discard(note, this.#parts.native);
       this.#siblings.close();
       this.#waiter.close();
     }
@@ -123,15 +127,34 @@ export class LaneHost implements LaneControl {
         continue;
       }
       const { id, key, request } = message;
+      this.#receiveNotes();
       this.#reply(id, this.#answer(key, request));
       if (request.kind === "set" && request.operations.length > LARGE_REQUEST) this.#tidyUp();
     }
-    this.#siblings.receive((from, { key, note }) => {
-      const iface = this.#interfaces.get(key);
-      if (iface === undefined) discard(note, this.#parts.native);
-      else iface.takeNote(from, note, this.#lane.moment);
-      if (iface !== undefined) this.#lane.reschedule(iface);
+    this.#receiveNotes();
+    for (const [from, message] of this.#notes.splice(0)) this.#takeNote(from, message);
+  }
+
+  /**
+   * The leader sends sockets before the engine sends what comes after: a request that makes us initiate would else go out by sockets
+   * that are closed before the answer comes, and the peer be without a session for five seconds. Other notes may be about peers
+   * that a waiting request makes: they come after all requests.
+   */
+  #receiveNotes(): void {
+    this.#siblings.receive((from, message) => {
+      if (message.note.kind === "sockets") this.#takeNote(from, message);
+      else this.#notes.push([from, message]);
     });
+  }
+
+  #takeNote(from: number, { key, note }: BetweenLanes): void {
+    const iface = this.#interfaces.get(key);
+    if (iface === undefined) {
+      discard(note, this.#parts.native);
+      return;
+    }
+    iface.takeNote(from, note, this.#lane.moment);
+    this.#lane.reschedule(iface);
   }
 
   gone(gone: Interface): void {
