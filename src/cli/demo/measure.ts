@@ -69,6 +69,8 @@ export interface IperfOptions {
   readonly bufferBytes?: number;
   /** Send this many bytes instead of for a time; `seconds` is then how long that may take. */
   readonly bytes?: number;
+  /** How long the server may take to be reached; ten seconds unless told. */
+  readonly connectSeconds?: number;
 }
 
 export interface IperfResult {
@@ -118,9 +120,10 @@ export async function iperf(
   options: IperfOptions = {},
 ): Promise<IperfResult> {
   const seconds = options.seconds ?? 2;
+  const connectSeconds = options.connectSeconds ?? 10;
   const server = to.spawn(["iperf3", "-s", "-1", "-B", address, "--forceflush"]);
   await server.waitFor("Server listening");
-  const command = ["iperf3", "-c", address, "-J", "--connect-timeout", "10000"];
+  const command = ["iperf3", "-c", address, "-J", "--connect-timeout", `${connectSeconds}000`];
   if (options.bytes !== undefined) command.push("-n", `${options.bytes}`);
   else command.push("-t", `${seconds}`);
   if (options.isUdp) command.push("-u", "-b", `${options.rate ?? 10_000_000}`);
@@ -132,7 +135,7 @@ export async function iperf(
   if (options.isBothWays) command.push("--bidir");
   if (options.streams !== undefined) command.push("-P", `${options.streams}`);
   try {
-    const result = await from.attempt(command, { limitMs: (seconds + 60) * 1000 });
+    const result = await from.attempt(command, { limitMs: (seconds + connectSeconds + 60) * 1000 });
     return readIperf(result.stdout, result.stderr);
   } finally {
     await server.stop();
