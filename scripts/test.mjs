@@ -1,9 +1,11 @@
 #!/usr/bin/env node
 /**
- * `npm test`: types, lint, the unit project, then as root the end-to-end project. Arguments go to Vitest (a file name, -t ...).
+ * `npm test`: types, lint, the unit project, then as root both end-to-end projects, one beside the other; what the second prints comes
+ * when it has ended. Arguments go to Vitest (a file name, -t ...).
  * The last line is `N passed, N failed` and, if so, `, N skipped`: all Vitest tests together; a failed check counts as one failure.
  */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
@@ -50,9 +52,8 @@ function count(report) {
   return total;
 }
 
-function runProject(project, folder) {
-  const output = join(folder, `${project}.json`);
-  const isGreen = run("vitest", [
+function projectArguments(project, output) {
+  return [
     "run",
     "--project",
     project,
@@ -61,7 +62,10 @@ function runProject(project, folder) {
     "--reporter=json",
     `--outputFile.json=${output}`,
     ...FILTER,
-  ]);
+  ];
+}
+
+function read(project, output, isGreen) {
   let total;
   try {
     total = count(JSON.parse(readFileSync(output, "utf8")));
@@ -74,15 +78,35 @@ function runProject(project, folder) {
   return total;
 }
 
-function main() {
+/** Runs one and shows what it prints, at once or when it has ended. */
+async function runProject(project, folder, isShownAtOnce = true) {
+  const output = join(folder, `${project}.json`);
+  const program = spawn(join(BINARIES, "vitest"), projectArguments(project, output), {
+    cwd: ROOT,
+    stdio: isShownAtOnce ? "inherit" : ["ignore", "pipe", "pipe"],
+  });
+  const printed = [];
+  for (const stream of [program.stdout, program.stderr]) {
+    stream?.on("data", (data) => printed.push(data));
+  }
+  const [status] = await once(program, "close");
+  return () => {
+    process.stdout.write(Buffer.concat(printed));
+    return read(project, output, status === 0);
+  };
+}
+
+async function main() {
   const folder = mkdtempSync(join(tmpdir(), "wirehaul-test-"));
   const results = [];
   try {
     results.push(check("tsc", ["-p", "tsconfig.json"]));
     results.push(check("biome", ["check", "."]));
-    results.push(runProject("unit", folder));
-    if (process.getuid() === 0) results.push(runProject("e2e", folder));
-    else console.log("e2e: not run, network namespaces need root");
+    results.push((await runProject("unit", folder))());
+    if (process.getuid() === 0) {
+      const both = [runProject("e2e", folder), runProject("waiting", folder, false)];
+      for (const report of await Promise.all(both)) results.push(report());
+    } else console.log("e2e: not run, network namespaces need root");
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -94,4 +118,4 @@ function main() {
   process.exitCode = sum("failed") === 0 ? 0 : 1;
 }
 
-main();
+await main();
