@@ -24,6 +24,8 @@ import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const WARNINGS = ["-Wall", "-Wextra", "-Wconversion"];
+/** CI has -Werror here; a user's compiler may warn of what ours does not. */
+const MORE = (process.env.WIREHAUL_CFLAGS ?? "").split(/\s+/).filter(Boolean);
 const COMMON = ["-std=c11", "-D_GNU_SOURCE", "-fvisibility=hidden", "-fPIC", "-shared"];
 const RELEASE = ["-O3", "-DNDEBUG", "-s"];
 const DEBUG = [
@@ -96,6 +98,7 @@ function compile(compiler, flags, headers, output, force) {
     ...COMMON,
     ...flags,
     ...WARNINGS,
+    ...MORE,
     ...headers.map((path) => `-I${path}`),
     ...sources,
   ];

@@ -43,6 +43,13 @@ static void attribute(struct nlmsghdr *message, uint16_t type, const void *data,
   message->nlmsg_len = NLMSG_ALIGN(message->nlmsg_len) + (uint32_t)RTA_ALIGN(at->rta_len);
 }
 
+/* RTA_NEXT without its mix of signs. */
+static struct rtattr *next_attribute(struct rtattr *at, int *left) {
+  int length = (int)RTA_ALIGN(at->rta_len);
+  *left -= length;
+  return (struct rtattr *)(void *)((char *)at + length);
+}
+
 /* The interface in an answer to RTM_GETROUTE, or -errno. */
 static int32_t outgoing(struct nlmsghdr *answer, size_t length) {
   if (!NLMSG_OK(answer, length)) return -EBADMSG;
@@ -53,7 +60,7 @@ static int32_t outgoing(struct nlmsghdr *answer, size_t length) {
   if (answer->nlmsg_type != RTM_NEWROUTE) return -EBADMSG;
   struct rtmsg *route = NLMSG_DATA(answer);
   int left = (int)RTM_PAYLOAD(answer);
-  for (struct rtattr *at = RTM_RTA(route); RTA_OK(at, left); at = RTA_NEXT(at, left)) {
+  for (struct rtattr *at = RTM_RTA(route); RTA_OK(at, left); at = next_attribute(at, &left)) {
     int32_t index;
     if (at->rta_type != RTA_OIF || RTA_PAYLOAD(at) < sizeof index) continue;
     memcpy(&index, RTA_DATA(at), sizeof index);

@@ -208,8 +208,9 @@ export interface Native {
   /** malloc_trim(3): gives the C library's free memory back to the system, where it can (glibc). */
   trimMemory(): number;
   /**
-   * Who is at the other end of a Unix socket, as of its connect (SO_PEERCRED): fills out[0] = pid, out[1] = uid, out[2] = gid.
-   * Numbers above 2^31 look negative. Returns 0 or -errno; `out` holds three at least.
+   * Who is at the other end of a Unix socket, as of its connect (SO_PEERCRED): fills out[0] = pid, out[1] = uid, out[2] = gid, and
+   * from out[3] on the supplementary groups (SO_PEERGROUPS) if all have room. Numbers above 2^31 look negative. Returns how many
+   * groups it filled in, or -errno; `out` holds three at least.
    */
   peerCredentials(fd: number, out: Int32Array): number;
   fdClose(fd: number): number;

@@ -4,11 +4,15 @@
  */
 import { createHash } from "node:crypto";
 import { createSocket } from "node:dgram";
+import { once } from "node:events";
 import { connect, createServer } from "node:net";
 
 const [role, address] = process.argv.slice(2);
 const BYTES = 24 << 20;
 const DATAGRAMS = 2000;
+/** So many are on their way at most: they fit into the smallest of the kernel's queues, so none is lost however slow a side is. */
+const BURST = 20;
+const BURST_LIMIT_MS = 10_000;
 
 function chunk(index) {
   return Buffer.alloc(65536, createHash("sha256").update(String(index)).digest());
@@ -51,7 +55,7 @@ switch (role) {
     const socket = createSocket({ type: family, recvBufferSize: 4 << 20 });
     let good = 0;
     let bad = 0;
-    socket.on("message", (data) => {
+    socket.on("message", (data, { address: from, port }) => {
       if (data[0] === 0xff) {
         console.log(JSON.stringify({ good, bad }));
         socket.close();
@@ -60,6 +64,7 @@ switch (role) {
       const size = 200 + (data.readUInt16BE(1) % 10 === 9 ? 50 : 1000);
       if (data.length === size && data.subarray(3).every((byte) => byte === data[2])) good++;
       else bad++;
+      if ((good + bad) % BURST === 0) socket.send("more", port, from);
     });
     socket.bind(7000, address, () => console.log("ready"));
     break;
@@ -73,7 +78,11 @@ switch (role) {
       data[0] = 0;
       data.writeUInt16BE(i, 1);
       socket.send(data);
-      if (i % 20 === 19) await new Promise((resolve) => setTimeout(resolve, 1));
+      if (i % BURST !== BURST - 1) continue;
+      // One that is lost is for the server to tell.
+      const limit = AbortSignal.timeout(BURST_LIMIT_MS);
+      const more = once(socket, "message", { signal: limit });
+      if ((await more.catch(() => undefined)) === undefined) break;
     }
     for (let i = 0; i < 3; i++) {
       await new Promise((resolve) => setTimeout(resolve, 100));

@@ -1,6 +1,6 @@
 /**
  * The node's API: HTTP with JSON on a Unix socket, for root and the socket's group. Who asks is looked up at the kernel
- * (SO_PEERCRED), not believed. Every refusal has the one shape of errors.ts.
+ * (SO_PEERCRED, SO_PEERGROUPS), not believed. Every refusal has the one shape of errors.ts.
  */
 import { chmodSync, lstatSync, mkdirSync, rmSync } from "node:fs";
 import { createConnection, type Socket } from "node:net";
@@ -19,6 +19,8 @@ export const BODY_BYTES_MAX: number = 4 * 1024 * 1024;
 /** Ours: what is sent through a socket on the same machine is there at once. */
 const REQUEST_MS = 30_000;
 const SOCKET_MODE = 0o660;
+/** Ours: of who is in more groups than that, only the primary one counts (Linux allows 65,536). */
+const GROUPS_MAX = 1_024;
 const NO_QUERY: z.ZodType<Record<string, string>> = z.strictObject({});
 
 export interface ApiServerOptions {
@@ -88,8 +90,13 @@ function build({ agent, path, log }: ApiServerOptions): FastifyInstance {
   app.addHook("onRequest", async (request) => {
     const peer = peerOf(native, request.raw.socket);
     const { gid } = lstatSync(path);
-    if (peer.uid === 0 || peer.uid === process.geteuid?.() || (gid !== 0 && peer.gid === gid))
+    if (
+      peer.uid === 0 ||
+      peer.uid === process.geteuid?.() ||
+      (gid !== 0 && peer.groups.includes(gid))
+    ) {
       return;
+    }
     log("error", `refused a request of user ${peer.uid} (process ${peer.pid})`);
     throw new ApiError("forbidden", "root and the group of the socket may ask, nobody else");
   });
@@ -125,18 +132,20 @@ function build({ agent, path, log }: ApiServerOptions): FastifyInstance {
 interface Peer {
   readonly pid: number;
   readonly uid: number;
-  readonly gid: number;
+  /** The primary group and the others. */
+  readonly groups: readonly number[];
 }
 
 function peerOf(native: ReturnType<typeof loadNative>, socket: Socket): Peer {
   // Node.js keeps the descriptor in the handle, and has no other way to it.
   const { fd = -1 } = (socket as unknown as { _handle?: { fd?: number } })._handle ?? {};
-  const out = new Int32Array(3);
-  if (native.peerCredentials(fd, out) < 0) {
+  const out = new Int32Array(3 + GROUPS_MAX);
+  const groups = native.peerCredentials(fd, out);
+  if (groups < 0) {
     throw new ApiError("forbidden", "who asks cannot be found out");
   }
-  const [pid = 0, uid = 0, gid = 0] = out;
-  return { pid, uid: uid >>> 0, gid: gid >>> 0 };
+  const [pid = 0, uid = 0] = out;
+  return { pid, uid: uid >>> 0, groups: Array.from(out.subarray(2, 3 + groups), (id) => id >>> 0) };
 }
 
 /** A socket that nobody serves is left of a process that was killed. */

@@ -1,16 +1,14 @@
 /** Reads the links of a namespace as census records; `ip -j` for most, sysfs for speed and driver. */
 import { readFileSync, readlinkSync } from "node:fs";
 import { basename } from "node:path";
+import { MARK } from "../model/names.ts";
 import type { Nic, NicRoute } from "../model/nic.ts";
 import { attempt } from "./command.ts";
 import { commandIn, listAddresses, listLinks, listRoutes, type RouteInfo } from "./ip.ts";
 
-/** Links that Wirehaul made carry the alias `wirehaul:WHAT`; what has none is never changed. */
-export const MARK_PREFIX = "wirehaul:";
-
 /** What a link with this alias was made for; undefined: not by Wirehaul. */
 export function markOf(alias: string | undefined): string | undefined {
-  return alias?.startsWith(MARK_PREFIX) ? alias.slice(MARK_PREFIX.length) : undefined;
+  return alias?.startsWith(MARK) ? alias.slice(MARK.length) : undefined;
 }
 
 /** All links but loopback, by name, with what the kernel tells of them. */

@@ -1,4 +1,5 @@
 /** What roles of NICs mean on the machine: bridges on NICs and legs of namespaces on those. Pure. */
+import { EXIT_NAMESPACE } from "./names.ts";
 import { findNic, type Nic } from "./nic.ts";
 import type { NicSettings, NodeConfig, Role } from "./node-config.ts";
 
@@ -30,7 +31,6 @@ export interface RolePlan {
 }
 
 export const OVERLAY_NAMESPACE = "wh-overlay";
-export const EXIT_NAMESPACE = "wh-exit";
 /** The leg's name in its namespace. */
 export const ROLE_LEG = "uplink";
 

@@ -10,16 +10,11 @@ import { namespacePath } from "../linux/ip.ts";
 import { Monitor } from "../linux/monitor.ts";
 import { readNics } from "../linux/nics.ts";
 import { installHook } from "../linux/udhcpc.ts";
+import { EXIT_NAMESPACE } from "../model/names.ts";
 import type { Nic } from "../model/nic.ts";
 import { EMPTY_NODE_CONFIG } from "../model/node-config.ts";
 import { RefusedError } from "../model/problem.ts";
-import {
-  EXIT_NAMESPACE,
-  OVERLAY_NAMESPACE,
-  planRoles,
-  type RoleLeg,
-  type RolePlan,
-} from "../model/role-plan.ts";
+import { OVERLAY_NAMESPACE, planRoles, type RoleLeg, type RolePlan } from "../model/role-plan.ts";
 import { Boot, type BootStatus, type BootTimes } from "./boot/boot.ts";
 import type { NicMatch } from "./boot/candidates.ts";
 import type { Target } from "./boot/connectivity.ts";

@@ -6,15 +6,10 @@ import { createHash } from "node:crypto";
 import type { Clock } from "../linux/clock.ts";
 import { run } from "../linux/command.ts";
 import { findLink, ipBatch, listLinks, listNamespaces } from "../linux/ip.ts";
-import { MARK_PREFIX, markOf } from "../linux/nics.ts";
+import { markOf } from "../linux/nics.ts";
 import { setSysctls } from "../linux/sysctl.ts";
-import {
-  EXIT_NAMESPACE,
-  OVERLAY_NAMESPACE,
-  ROLE_LEG,
-  type RoleLeg,
-  type RolePlan,
-} from "../model/role-plan.ts";
+import { EXIT_NAMESPACE, MARK, SHARED_MARK } from "../model/names.ts";
+import { OVERLAY_NAMESPACE, ROLE_LEG, type RoleLeg, type RolePlan } from "../model/role-plan.ts";
 import { Addressing } from "./boot/addressing.ts";
 import { attachNic, OwnMtus, releaseNic } from "./boot/bridge.ts";
 
@@ -26,10 +21,10 @@ export interface RolesOptions {
   readonly onOverlay: (namespace: string | undefined) => Promise<void>;
 }
 
-/** Mark of a namespace's loopback. */
+/** Mark of a namespace's loopback; the exit's is that of all who share it. */
 const MARKS: Readonly<Record<string, string>> = {
   [OVERLAY_NAMESPACE]: "overlay",
-  [EXIT_NAMESPACE]: "exit",
+  [EXIT_NAMESPACE]: SHARED_MARK.slice(MARK.length),
 };
 
 export const NO_ROLES: RolePlan = { bridges: [], legs: [], hasExitLeg: false, publicBridges: [] };
@@ -81,7 +76,7 @@ export class Roles {
     const lower = await findLink(bridge);
     if (lower === undefined) throw new Error(`there is no bridge ${bridge}`);
     const present = await findLink(link, namespace);
-    const lowerName = `${MARK_PREFIX}leg ${bridge}`;
+    const lowerName = `${MARK}leg ${bridge}`;
     if (present !== undefined && present.ifalias !== lowerName) {
       await ipBatch([`link del dev ${link}`], namespace);
     }
@@ -147,7 +142,7 @@ async function ensureNamespace(namespace: string): Promise<void> {
   } else if ((await listLinks(namespace)).length > 1) {
     throw new Error(`a namespace ${namespace} is there that Wirehaul did not make`);
   }
-  await ipBatch([`link set dev lo alias ${MARK_PREFIX}${MARKS[namespace]}`], namespace);
+  await ipBatch([`link set dev lo alias ${MARK}${MARKS[namespace]}`], namespace);
   await ipBatch(["link set dev lo up"], namespace);
   await setSysctls([["net/ipv6/conf/default/accept_ra", 0]], namespace);
 }

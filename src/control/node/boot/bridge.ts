@@ -3,8 +3,9 @@
  * with other roles. Made, adopted after a restart, and given up without touching what else is on them.
  */
 import { findLink, ipBatch, type LinkInfo, listLinks } from "../../linux/ip.ts";
-import { MARK_PREFIX, markOf } from "../../linux/nics.ts";
+import { markOf } from "../../linux/nics.ts";
 import { setSysctls } from "../../linux/sysctl.ts";
+import { MARK } from "../../model/names.ts";
 
 /** What a bridge of ours is for; its mark. */
 export type BridgeUse = "uplink" | "nic-bridge";
@@ -67,7 +68,7 @@ async function makeBridge(name: string, use: BridgeUse, mac: string): Promise<vo
   if ((await findLink(making)) !== undefined) await ipBatch([`link del dev ${making}`]);
   await ipBatch([
     `link add name ${making} address ${mac} type bridge stp_state 0 forward_delay 0`,
-    `link set dev ${making} alias ${MARK_PREFIX}${use}`,
+    `link set dev ${making} alias ${MARK}${use}`,
     `link set dev ${making} name ${name}`,
   ]);
 }

@@ -15,10 +15,11 @@ import {
   listNamespaces,
   listRoutes,
 } from "../../linux/ip.ts";
-import { MARK_PREFIX, markOf, readSpeed } from "../../linux/nics.ts";
+import { markOf, readSpeed } from "../../linux/nics.ts";
 import { boundToUs } from "../../linux/supervised.ts";
 import { setSysctls } from "../../linux/sysctl.ts";
 import { type Lease, requestLease } from "../../linux/udhcpc.ts";
+import { MARK } from "../../model/names.ts";
 import {
   isStatic,
   linesFor,
@@ -67,7 +68,7 @@ export interface Probed {
 }
 
 const PREFIX = "wh-probe-";
-const MARK = `${MARK_PREFIX}probe`;
+const PROBE_MARK = `${MARK}probe`;
 const POLL_MS = 100;
 
 const answersSchema: z.ZodType<Answer[]> = z.array(
@@ -99,7 +100,7 @@ export async function probe(options: ProbeOptions): Promise<Probed> {
   const namespace = `${PREFIX}${nic}`;
   await run(["ip", "netns", "add", namespace]);
   try {
-    await ipBatch(["link set dev lo up", `link set dev lo alias ${MARK}`], namespace);
+    await ipBatch(["link set dev lo up", `link set dev lo alias ${PROBE_MARK}`], namespace);
     await setSysctls([["net/ipv6/conf/default/accept_ra", 2]], namespace);
     await ipBatch([`link set dev ${nic} nomaster`, `link set dev ${nic} netns ${namespace}`]);
     return await inspect(options, namespace);
