@@ -10,6 +10,7 @@ import type { SubmitBatch } from "../../src/tunnel/offload.ts";
 import type { Outbox } from "../../src/tunnel/outbox.ts";
 import type { Peer } from "../../src/tunnel/peer.ts";
 import type { Siblings } from "../../src/tunnel/siblings.ts";
+import type { StagingBudget } from "../../src/tunnel/staging.ts";
 import { Tunnel } from "../../src/tunnel/tunnel.ts";
 import { AF_INET } from "./packets.ts";
 
@@ -38,14 +39,21 @@ export function seededBytes(seed: number): (out: Uint8Array) => void {
   };
 }
 
-/** An endpoint record for "a.b.c.d:port". */
+const RECORDS_MAX = 1_000;
+const records = new Map<string, Uint8Array>();
+
+/** An endpoint record for "a.b.c.d:port"; only to be read. */
 export function recordOf(address: string): Uint8Array {
+  const known = records.get(address);
+  if (known !== undefined) return known;
   const [host, port] = address.split(":");
   const record = new Uint8Array(ENDPOINT_BYTES);
   const view = new DataView(record.buffer);
   view.setUint16(endpointLayout.family, AF_INET, true);
   view.setUint16(endpointLayout.port, Number(port), true);
   record.set((host ?? "").split(".").map(Number), endpointLayout.address);
+  if (records.size >= RECORDS_MAX) records.clear();
+  records.set(address, record);
   return record;
 }
 
@@ -71,10 +79,13 @@ export class SimNode {
     readonly seed: number;
     readonly suite?: Suite;
     readonly submit?: SubmitBatch;
-    readonly siblings?: Siblings;
+    readonly siblings?: Siblings | undefined;
     /** Shared with other nodes of the same thread: nothing stays in it between calls. */
     readonly slab?: Slab;
     readonly cipher?: TransportCipher;
+    readonly stagingBudget?: StagingBudget;
+    /** In place of what the seed gives. */
+    readonly entropy?: (out: Uint8Array) => void;
   }) {
     this.slab = options.slab ?? new Slab();
     const suite = options.suite ?? opensslSuite;
@@ -85,8 +96,8 @@ export class SimNode {
       cipher: options.cipher ?? nobleCipher,
       slab: this.slab,
       sink: this,
-      entropy: seededBytes(options.seed),
-      stagingBudget: { bytes: 0 },
+      entropy: options.entropy ?? seededBytes(options.seed),
+      stagingBudget: options.stagingBudget ?? { bytes: 0 },
       submit: options.submit,
       siblings: options.siblings,
     });

@@ -12,17 +12,29 @@ export function ipv4Packet(
   tos = 0,
 ): Uint8Array {
   const packet = new Uint8Array(length);
-  const view = new DataView(packet.buffer);
-  packet[0] = 0x45;
-  packet[1] = tos;
-  view.setUint16(2, length, false);
-  packet[8] = 64;
-  packet[9] = 253;
-  packet.set(source.split(".").map(Number), 12);
-  packet.set(destination.split(".").map(Number), 16);
-  view.setUint16(10, headerChecksum(packet), false);
+  packet.set(ipv4Header(source, destination, length, tos));
   for (let i = 20; i < length; i++) packet[i] = (mark * 31 + i * 7) & 0xff;
   return packet;
+}
+
+/** The header alone, of a packet of `length` bytes. */
+export function ipv4Header(
+  source: string,
+  destination: string,
+  length: number,
+  tos = 0,
+): Uint8Array {
+  const header = new Uint8Array(20);
+  const view = new DataView(header.buffer);
+  header[0] = 0x45;
+  header[1] = tos;
+  view.setUint16(2, length, false);
+  header[8] = 64;
+  header[9] = 253;
+  header.set(source.split(".").map(Number), 12);
+  header.set(destination.split(".").map(Number), 16);
+  view.setUint16(10, headerChecksum(header), false);
+  return header;
 }
 
 /** One's complement checksum of a 20-byte IPv4 header whose checksum field is taken as zero. */

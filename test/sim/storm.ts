@@ -1,453 +1,463 @@
 /**
- * A storm: a few tunnels that know each other on a virtual network in virtual time, everything drawn from one seed. Datagrams are
- * lost, doubled, delayed, reordered, cut, replayed and forged; NATs rebind, clocks jump, nodes restart and are set down. What must
- * always hold is checked at every step; when the storm is over, what must then come back is.
+ * A storm: hosts that know each other on a virtual network in virtual time, everything drawn from one seed. What goes wrong is in
+ * weather.ts (datagrams), trouble.ts (hosts), mischief.ts (a peer that breaks the rules); what must hold all the while, and once it is
+ * over, is in invariants.ts. This file lets time pass and carries everything from one to the other.
  */
-import type { Slab } from "../../src/bytes/slab.ts";
-import type { Suite, TransportCipher } from "../../src/crypto/suite.ts";
-import { HANDSHAKE_QUEUE_MAX } from "../../src/tunnel/handshake-queue.ts";
-import { STAGED_MAX } from "../../src/tunnel/staging.ts";
+import { isZero } from "../../src/bytes/equal.ts";
 import {
   REKEY_ATTEMPT_TIME,
-  TYPE_TRANSPORT,
+  TYPE_COOKIE_REPLY,
   ZERO_KEYS_AFTER_TIME,
 } from "../../src/wire/constants.ts";
 import { Dice } from "./dice.ts";
-import { stateOf } from "./fingerprint.ts";
-import { type Datagram, recordOf, type SimClock, SimNode } from "./node.ts";
-import { ipv4Packet } from "./packets.ts";
+import { difference } from "./fingerprint.ts";
+import { forgery } from "./forgery.ts";
+import { Host, type HostTools } from "./host.ts";
+import { type Invariant, must } from "./invariants.ts";
+import { nextAct, type Stage } from "./mischief.ts";
+import { Nat, type NatKind } from "./nat.ts";
+import { arrival, Network } from "./network.ts";
+import type { Datagram } from "./node.ts";
+import { type Act, Rogue } from "./rogue.ts";
+import { makeTrouble, type Scene } from "./trouble.ts";
+import { fingerprint, isWiped, keypairsOf, Watch } from "./watch.ts";
+import { CALM, drawWeather } from "./weather.ts";
 
 const STORM_MS = 30_000;
-const STEP_MS = 250;
-const NODES_MAX = 3;
-const PACKET_BYTES = 84;
-const ICMP = 1;
-/** And as much again at most: nobody stays in step with another. */
-const LATENCY_MS = 10;
-/** Where the number of an inner packet stands. */
-const MARK_AT = 40;
+const STEP_MS = 500;
 /** Virtual: how often a pair tries to speak after the storm. */
 const RETRY_MS = 1_000;
+const BURST = 150;
+const RECEIVE_MAX = 16;
+const ROGUE = 99;
+const STRANGER = "203.0.113.9:9";
+/** Lengths of inner packets; the last is the MTU of the tunnels. */
+const LENGTHS = [60, 84, 84, 84, 576, 1_280, 1_420];
+const MTU = 1_420;
+const ETHERNET_MTU = 1_500;
+const NO_KEY = new Uint8Array(32);
+/** Things that happen at one moment; more, and time stands still. */
+const ROUNDS_MAX = 10_000;
 
-/** What must hold and does not. */
-export class Broken extends Error {}
-
-function must(isTrue: boolean, what: string): asserts isTrue {
-  if (!isTrue) throw new Broken(what);
+export interface StormTools extends HostTools {
+  /** Every secret that was made since the storm began; undefined: they are not told. */
+  readonly secrets?: Uint8Array[];
 }
 
-/** Shared by all storms of a thread: a slab is a place of work, empty between calls. */
-export interface StormTools {
-  readonly suite: Suite;
-  readonly cipher: TransportCipher;
-  readonly slab: Slab;
-}
-
-interface Host {
-  node: SimNode;
-  readonly secret: Uint8Array;
-  readonly inner: string;
-  readonly index: number;
-  /** Its wall clock is off by this. */
-  skewMs: number;
-  readonly clock: SimClock;
-}
-
-interface Flying {
-  readonly datagram: Datagram;
-  readonly atMs: number;
-}
-
-interface Weather {
-  readonly loss: number;
-  readonly doubled: number;
-  readonly delayMs: number;
-  readonly forged: number;
-  readonly cut: number;
-  readonly trouble: number;
-}
-
-export class Storm {
-  readonly seed: number;
+export class Storm implements Scene {
+  readonly dice: Dice;
+  readonly hosts: Host[] = [];
+  readonly network: Network;
+  now = 1_000_000;
+  handshakes = 0;
+  /** How often each kind of trouble and mischief was made, and cookies asked for. */
+  readonly counts: Map<string, number> = new Map<string, number>();
   /** What happened, for who has to find out why. */
   readonly story: string[] = [];
-  delivered = 0;
-  handshakes = 0;
-  readonly #dice: Dice;
+  readonly watch: Watch = new Watch();
   readonly #tools: StormTools;
-  readonly #hosts: Host[] = [];
-  readonly #flying: Flying[] = [];
-  /** Datagrams that were seen, for replays and forgeries. */
-  readonly #seen: Datagram[] = [];
-  readonly #weather: Weather;
-  /** Counters that were sealed, by key. */
-  readonly #sealed = new Map<string, Set<string>>();
-  readonly #arrived = new Set<string>();
-  /** Packets that say that they are from somebody else. */
-  readonly #lies = new Set<string>();
-  #now = 1_000_000;
-  #mark = 0;
+  readonly #rogue: Rogue | undefined;
+  readonly #agreed = new Map<string, Uint8Array>();
+  readonly #isDetailed: boolean;
 
-  constructor(seed: number, tools: StormTools) {
-    this.seed = seed;
-    this.#dice = new Dice(seed);
-    this.#tools = { ...tools, cipher: this.#watched(tools.cipher) };
-    const dice = this.#dice;
-    this.#weather = {
-      loss: dice.pick([0, 0.05, 0.3, 0.7]),
-      doubled: dice.pick([0, 0.1, 0.5]),
-      delayMs: dice.pick([0, 50, 600, 3_000]),
-      forged: dice.pick([0, 0.05, 0.3]),
-      cut: dice.pick([0, 0, 0.1]),
-      trouble: dice.pick([0, 0.01, 0.04]),
-    };
-    const count = 2 + dice.below(NODES_MAX - 1);
-    for (let index = 0; index < count; index++) {
-      const clock = { now: this.#now, wallMs: 0 };
-      const secret = dice.bytes(32);
-      const host = { secret, inner: `10.0.0.${index + 1}`, index, skewMs: 0, clock };
-      this.#hosts.push({ ...host, node: this.#makeNode(host, `192.0.2.${index + 1}:1000`) });
+  /** `isDetailed`: the story has every datagram in it. */
+  constructor(seed: number, tools: StormTools, isDetailed = false) {
+    this.#tools = tools;
+    this.#isDetailed = isDetailed;
+    if (tools.secrets !== undefined) tools.secrets.length = 0;
+    const dice = new Dice(seed);
+    this.dice = dice;
+    this.network = new Network(dice, drawWeather(dice));
+    this.#tell(`weather: ${JSON.stringify(this.network.weather)}`);
+    if (dice.chance(0.3)) {
+      this.#rogue = this.#unwatched(() => new Rogue(ROGUE, `10.0.0.${ROGUE}`, dice, tools));
     }
-    for (const host of this.#hosts) this.#introduce(host);
+    const count = dice.chance(0.003) ? 10 : dice.pick([2, 2, 3, 3, 4]);
+    for (let index = 0; index < count; index++) this.#addHost(index);
+    for (const host of this.hosts) this.introduce(host);
   }
 
   /** The storm, and the calm after it. Throws {@link Broken}. */
   run(): void {
-    const end = this.#now + STORM_MS;
-    while (this.#now < end) {
-      this.#tick(STEP_MS * this.#dice.next());
+    const end = this.now + STORM_MS;
+    while (this.now < end) {
+      this.pass(STEP_MS * this.dice.next());
       this.#talk();
-      if (this.#dice.chance(this.#weather.trouble)) this.#trouble();
-      this.#check();
+      if (this.dice.chance(this.network.weather.trouble)) this.#trouble();
+      if (this.dice.chance(this.network.weather.mischief)) this.#mischief();
+      this.watch.check(this.hosts);
     }
     this.#calm();
-    this.#converse();
+    this.#converse(LENGTHS[1]!, "again");
+    for (const { link } of this.hosts) link.mtu = ETHERNET_MTU;
+    this.#converse(MTU, "large");
     this.#fallSilent();
+    this.#close();
   }
 
-  #makeNode(host: Omit<Host, "node">, address: string): SimNode {
-    return new SimNode({
-      ...this.#tools,
-      secret: host.secret,
-      address,
-      clock: host.clock,
-      seed: this.#dice.below(2 ** 31),
-    });
-  }
+  count = (name: string): void => {
+    this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
+  };
 
-  /** Makes all others its peers; not all know where they are. */
-  #introduce(host: Host): void {
-    for (const other of this.#hosts) {
-      if (other === host) continue;
-      // One of a pair always knows the other, or they could never meet.
-      const knows = host.index < other.index || this.#dice.chance(0.5);
-      host.node.addPeer(
-        other.node.publicKey,
-        `${other.inner}/32`,
-        knows ? other.node.address : undefined,
-      );
+  introduce = (host: Host): void => {
+    for (const { index } of [...this.hosts, ...(this.#rogue === undefined ? [] : [this.#rogue])]) {
+      if (index !== host.index) this.acquaint(host, index);
     }
-  }
+  };
+
+  acquaint = (host: Host, index: number): void => {
+    if (index === ROGUE) {
+      const { identity, inner } = this.#rogue!;
+      const endpoint = this.dice.chance(0.5) ? STRANGER : undefined;
+      host.addPeer({ index, inner, publicKey: identity.publicKey, presharedKey: NO_KEY, endpoint });
+      return;
+    }
+    const { publicKey, inner, link } = this.hosts[index]!;
+    // One of a pair always knows the other, or they could never meet.
+    const isTold = link.nat === undefined && (host.index < index || this.dice.chance(0.5));
+    const presharedKey = this.#agreed.get(pairOf(host.index, index)) ?? NO_KEY;
+    host.addPeer({
+      index,
+      inner,
+      publicKey,
+      presharedKey,
+      endpoint: isTold ? link.address : undefined,
+    });
+  };
+
+  agree = (a: Host, b: Host): Uint8Array => {
+    const key = this.dice.chance(0.2) ? NO_KEY : this.dice.bytes(32);
+    this.#agreed.set(pairOf(a.index, b.index), key);
+    return key;
+  };
 
   /** Time goes on, from one thing that happens to the next. */
-  #tick(ms: number): void {
-    const end = this.#now + Math.ceil(ms);
-    while (this.#now < end) {
-      const next = Math.min(
-        end,
-        ...this.#hosts.map(({ node }) => node.tunnel.nextDeadline()),
-        ...this.#flying.map(({ atMs }) => atMs),
-      );
-      this.#now = Math.max(next, this.#now);
-      for (const host of this.#hosts) {
-        host.clock.now = this.#now;
-        host.clock.wallMs = 1_790_000_000_000 + this.#now + host.skewMs;
-        if (host.node.tunnel.nextDeadline() <= this.#now) host.node.settle();
+  pass = (ms: number): void => {
+    const end = this.now + Math.ceil(ms);
+    let rounds = 0;
+    while (this.now < end) {
+      let next = Math.min(end, this.network.nextMs);
+      for (const host of this.hosts) next = Math.min(next, host.nextMs());
+      if (next > this.now) rounds = 0;
+      else if (++rounds > ROUNDS_MAX) throw new Error("time stands still");
+      this.now = Math.max(next, this.now);
+      for (const host of this.hosts) host.setTime(this.now);
+      for (const host of this.hosts) {
+        if (host.nextMs() > this.now) continue;
+        host.work(this.now);
+        this.#carry(host);
       }
-      this.#launch();
-      for (let index = 0; index < this.#flying.length; ) {
-        if (this.#flying[index]!.atMs > this.#now) index++;
-        else this.#land(this.#flying.splice(index, 1)[0]!.datagram);
+      let datagram = this.network.land(this.now);
+      for (; datagram !== undefined; datagram = this.network.land(this.now)) this.#land(datagram);
+      for (const { host, act } of this.#rogue?.takeAnswers() ?? []) this.#perform(host, act);
+    }
+  };
+
+  #addHost(index: number): void {
+    const { dice } = this;
+    // One can be reached by all.
+    const isBehind = index > 0 && dice.chance(0.2);
+    const kind = dice.pick<NatKind>(["open", "restricted", "symmetric"]);
+    const nat = isBehind
+      ? new Nat(`198.51.100.${index + 1}`, kind, dice.pick([5_000, 30_000, 120_000]), 20_000)
+      : undefined;
+    const link = {
+      address: isBehind ? `192.168.${index}.2:1000` : `192.0.2.${index + 1}:1000`,
+      mtu: dice.pick([1_280, 1_400, ETHERNET_MTU, ETHERNET_MTU]),
+      nat,
+    };
+    const lanes = dice.pick([1, 1, 1, 2, 3]);
+    const options = {
+      index,
+      inner: `10.0.0.${index + 1}`,
+      link,
+      secret: dice.bytes(32),
+      lanes,
+      seed: dice.below(2 ** 31),
+      aheadMs: dice.below(10 * STORM_MS),
+    };
+    const cipher = this.watch.cipherFor(this.#tools.cipher, () => this.hosts[index]!);
+    this.hosts.push(new Host(options, { ...this.#tools, cipher }, this.now));
+    this.#tell(`host ${index}: ${lanes} lanes, ${JSON.stringify(link)}`);
+  }
+
+  /** Carries on what a host has to say. */
+  #carry(host: Host): void {
+    for (;;) {
+      for (const packet of host.takeDelivered()) this.watch.arrives(host, packet);
+      for (const datagram of host.takeOutgoing()) this.#launch(host, datagram);
+      if (host.node.notes.length === 0 || host.notesUntilMs > 0) return;
+      if (this.dice.chance(this.network.weather.lateNotes)) {
+        host.notesUntilMs = this.now + 1 + this.dice.below(50);
+        return;
       }
+      host.node.settle();
     }
   }
 
-  /** What nodes want sent meets the weather. */
-  #launch(): void {
-    const { loss, doubled, delayMs, forged, cut } = this.#weather;
-    for (const { node } of this.#hosts) {
-      for (const datagram of node.outgoing.splice(0)) {
-        must([1, 2, 3, 4].includes(datagram.bytes[0]!), "only WireGuard's messages leave");
-        if (this.#seen.length < 200) this.#seen.push(datagram);
-        else this.#seen[this.#dice.below(200)] = datagram;
-        if (this.#dice.chance(forged)) this.#forge();
-        if (this.#dice.chance(loss)) continue;
-        const copies = this.#dice.chance(doubled) ? 2 : 1;
-        for (let copy = 0; copy < copies; copy++) {
-          const sent = this.#dice.chance(cut)
-            ? {
-                ...datagram,
-                bytes: datagram.bytes.slice(0, this.#dice.below(datagram.bytes.length)),
-              }
-            : datagram;
-          this.#flying.push({
-            datagram: sent,
-            atMs: this.#now + LATENCY_MS * (1 + this.#dice.next()) + this.#dice.next() * delayMs,
-          });
-        }
-      }
+  #launch(host: Host, sent: Datagram): void {
+    const { network, dice } = this;
+    this.watch.leaves(sent);
+    if (sent.bytes[0] === TYPE_COOKIE_REPLY) this.count("cookieReply");
+    this.#detail(() => `${host.index} sends ${described(sent)}`);
+    if (sent.to === STRANGER && this.#rogue !== undefined) {
+      const rogue = this.#rogue;
+      this.#unwatched(() => rogue.hear(host, sent, this.now));
+      return;
     }
+    network.launch(sent, host.link, this.now);
+    if (dice.chance(network.weather.replayed)) network.repeat(this.now);
+    if (dice.chance(network.weather.forged)) this.#forge();
   }
 
   #land(datagram: Datagram): void {
-    const host = this.#hosts.find(({ node }) => node.address === datagram.to);
-    if (host === undefined) return;
-    host.node.receive(datagram);
-    this.#collect(host);
-    this.#launch();
-  }
-
-  /** Inner packets that came out: each once, at whom it was meant for, from whom it says. */
-  #collect(host: Host): void {
-    for (const packet of host.node.delivered.splice(0)) {
-      // An answer of our own: there is no way to that peer yet.
-      if (packet[9] === ICMP) continue;
-      must(packet.length === PACKET_BYTES, "a packet comes out as it went in");
-      const view = new DataView(packet.buffer, packet.byteOffset);
-      const name = `${view.getUint32(MARK_AT)}`;
-      must(!this.#arrived.has(name), `packet ${name} is delivered once`);
-      must(!this.#lies.has(name), "nobody sends from an address that isn't allowed to be theirs");
-      must(packet[19] === host.index + 1, "a packet comes out where it was sent to");
-      this.#arrived.add(name);
-      this.delivered++;
+    for (const host of this.hosts) {
+      const arrived = arrival(datagram, host.link, this.now);
+      if (arrived === undefined) continue;
+      this.#detail(() => `${host.index} gets ${described(arrived)}`);
+      host.receive(arrived);
+      this.#carry(host);
+      return;
     }
   }
 
-  #packet(from: Host, to: Host): { readonly bytes: Uint8Array; readonly mark: number } {
-    const bytes = ipv4Packet(from.inner, to.inner, PACKET_BYTES);
-    const mark = ++this.#mark;
-    new DataView(bytes.buffer).setUint32(MARK_AT, mark);
-    return { bytes, mark };
-  }
-
-  /** A packet, which may lie about its sender. */
-  #spoken(from: Host, to: Host): Uint8Array {
-    const other = this.#dice.pick(this.#hosts);
-    if (other === from || this.#dice.chance(0.8)) return this.#packet(from, to).bytes;
-    const { bytes, mark } = this.#packet(other, to);
-    this.#lies.add(`${mark}`);
-    return bytes;
-  }
-
-  /** Somebody speaks to somebody. */
+  /** Somebody speaks to somebody, and may lie about who it is. */
   #talk(): void {
-    if (!this.#dice.chance(0.6)) return;
-    const from = this.#dice.pick(this.#hosts);
-    const to = this.#dice.pick(this.#hosts);
-    if (from === to) return;
-    const count = 1 + this.#dice.below(3);
-    from.node.send(...Array.from({ length: count }, () => this.#spoken(from, to)));
-    this.#launch();
+    const { dice } = this;
+    if (!dice.chance(0.6)) return;
+    const host = dice.pick(this.hosts);
+    if (host.isAsleep || host.owners.size === 0) return;
+    const destination = dice.pick([...host.owners.keys()]);
+    const source = dice.chance(0.1) ? dice.pick(this.hosts).inner : host.inner;
+    // Now and then more than may wait.
+    const isBurst = dice.chance(0.01);
+    const packets = Array.from({ length: isBurst ? BURST : 1 + dice.below(3) }, () => {
+      const length = isBurst ? LENGTHS[0]! : dice.pick(LENGTHS);
+      return this.watch.packet(
+        host.index,
+        source,
+        destination,
+        length,
+        host.owners.get(destination),
+      );
+    });
+    this.#detail(
+      () =>
+        `${host.index} speaks to ${destination} as ${source}: ${packets.map(({ mark }) => mark)}`,
+    );
+    host.send(
+      dice.below(3),
+      packets.map(({ bytes }) => bytes),
+    );
+    this.#carry(host);
   }
 
-  /** A forged or repeated datagram: whatever it is, it changes nothing that only an authentic one may. */
+  /** A forged datagram: whatever it is, it changes nothing that only an authentic one may. */
   #forge(): void {
-    const base = this.#seen.length > 0 ? this.#dice.pick(this.#seen) : undefined;
-    const bytes =
-      base === undefined || this.#dice.chance(0.2)
-        ? this.#dice.bytes(this.#dice.below(200))
-        : base.bytes.slice();
-    const target = this.#dice.pick(this.#hosts);
-    if (bytes.length > 16) {
-      const at = this.#dice.below(bytes.length);
-      bytes[at]! ^= 1 + this.#dice.below(255);
-      // Only what is not covered by a tag may be changed without a trace: mac2, if there is no load.
-      if (bytes[0] === 1 && at >= 132) return;
-      if (bytes[0] === 2 && at >= 76) return;
-    }
-    const before = stateOf(target.node);
-    target.node.receive({ bytes, from: "203.0.113.9:9", to: target.node.address, tos: 0 });
-    this.#collect(target);
-    must(stateOf(target.node) === before, "what is not authentic changes nothing");
+    const target = this.dice.pick(this.hosts);
+    const bytes = forgery(this.dice, this.#tools.suite, this.network.seen, target.publicKey);
+    if (bytes === undefined) return;
+    this.#perform(target, { what: "is forged", messages: [bytes], effect: "nothing" });
   }
 
   #trouble(): void {
-    const host = this.#dice.pick(this.#hosts);
-    const { tunnel } = host.node;
-    switch (this.#dice.below(6)) {
-      case 0:
-        this.#tell(`node ${host.index} restarts`);
-        tunnel.close();
-        host.node = this.#makeNode(host, host.node.address);
-        this.#introduce(host);
-        break;
-      case 1:
-        this.#tell(`node ${host.index} is rebound`);
-        host.node.address = `198.51.100.${1 + this.#dice.below(250)}:${1 + this.#dice.below(60_000)}`;
-        break;
-      case 2:
-        // Forward only: who sets it back is refused as a replay, which SECURITY.md says.
-        host.skewMs += this.#dice.below(3_600_000);
-        this.#tell(`node ${host.index}: the clock jumps to +${host.skewMs} ms`);
-        break;
-      case 3:
-        this.#tell(`node ${host.index} is set down and up`);
-        tunnel.down();
-        tunnel.up(host.clock);
-        break;
-      case 4: {
-        const peer = this.#dice.pick([...tunnel.state.allPeers()]);
-        this.#tell(`node ${host.index} gets a keepalive`);
-        peer.timers.persistentIntervalMs = 1_000 * (1 + this.#dice.below(30));
-        tunnel.startPeer(peer, true, host.clock);
-        break;
-      }
-      case 5:
-        this.#tell("time passes");
-        this.#tick(this.#dice.below(200_000));
-        break;
+    const host = this.dice.pick(this.hosts);
+    if (host.isAsleep) return;
+    const what = makeTrouble(this, host);
+    if (what !== undefined) this.#tell(`host ${host.index} ${what}`);
+    for (const each of this.hosts) {
+      each.setTime(this.now);
+      if (!each.isAsleep) each.work(this.now);
+      this.#carry(each);
     }
-    // Nothing may stay in the slab, which all share.
-    host.node.settle();
-    this.#launch();
   }
 
-  /** The storm is over: what flies arrives or not, and everybody is told where the others are. */
+  #mischief(): void {
+    const rogue = this.#rogue;
+    const host = this.dice.pick(this.hosts);
+    if (rogue === undefined || host.isAsleep || !host.peers.has(ROGUE)) return;
+    const stage: Stage = {
+      now: this.now,
+      count: this.count,
+      seen: this.network.seen,
+      packet: (to, source, length) =>
+        this.watch.packet(ROGUE, source ?? rogue.inner, to.inner, length, to.index).bytes,
+    };
+    const act = this.#unwatched(() => nextAct(rogue, host, stage));
+    if (act !== undefined) this.#perform(host, act);
+  }
+
+  /** Messages come to a host, which may make of them what is said. */
+  #perform(host: Host, { what, messages, effect }: Act): void {
+    if (host.isAsleep) return;
+    this.#detail(() => `to ${host.index}: ${what} (${effect})`);
+    const without = effect === "nothing" ? undefined : this.#rogue?.identity.publicKey;
+    // What is due now is not of their making.
+    for (const lane of host.lanes) lane.settle();
+    const before = fingerprint(host, without);
+    const datagrams = messages.map((bytes) => ({
+      bytes,
+      from: STRANGER,
+      to: host.link.address,
+      tos: 0,
+    }));
+    for (let at = 0; at < datagrams.length; at += RECEIVE_MAX) {
+      const some = datagrams.slice(at, at + RECEIVE_MAX);
+      if (datagrams.length <= RECEIVE_MAX) for (const datagram of some) host.receive(datagram);
+      else host.flood(some);
+      this.watch.checkTables(host);
+    }
+    for (const lane of host.lanes) lane.settle();
+    const after = fingerprint(host, without);
+    const invariant = effect === "nothing" ? "unauthentic" : "own";
+    must(
+      after === before,
+      invariant,
+      () => `host ${host.index}: ${what}: ${difference(before, after)}`,
+    );
+    if (effect === "once") {
+      const answers = host.lanes.flatMap(({ outgoing }) =>
+        outgoing.filter(({ bytes }) => bytes[0] === 2),
+      );
+      must(answers.length <= 1, "flood", () => `host ${host.index} answers ${answers.length}`);
+    }
+    this.#carry(host);
+  }
+
+  /** The storm is over: what flies is lost, all settings are right, and everybody is told where the others are. */
   #calm(): void {
     this.#tell("calm");
-    this.#flying.length = 0;
-    Object.assign(this.#weather, {
-      loss: 0,
-      doubled: 0,
-      delayMs: 0,
-      forged: 0,
-      cut: 0,
-      trouble: 0,
-    });
-    for (const { node } of this.#hosts) {
-      node.outgoing.length = 0;
-      for (const other of this.#hosts) {
-        const peer = node.tunnel.state.peerByKey(other.node.publicKey);
-        if (peer !== undefined) node.tunnel.setEndpoint(peer, recordOf(other.node.address));
+    const { hosts, network, dice } = this;
+    network.weather = { ...CALM };
+    network.clear();
+    // One may still be behind: the others can begin. But not behind a NAT, which only it can open.
+    const reachable = hosts.filter(({ link }) => link.nat === undefined);
+    const behind = dice.chance(0.5) ? dice.pick(reachable) : undefined;
+    for (const host of hosts) {
+      host.asleepUntilMs &&= Math.min(host.asleepUntilMs, this.now);
+      if (host !== behind) host.skewMs = host.skewMaxMs;
+      host.setTime(this.now);
+      host.work(this.now);
+      this.#carry(host);
+    }
+    network.clear();
+    const isThrownOut = dice.chance(0.8);
+    for (const host of hosts) {
+      if (isThrownOut) host.removePeer(ROGUE);
+      for (const other of hosts) {
+        if (other === host) continue;
+        const known = host.peers.get(other.index);
+        if (known === undefined || Buffer.compare(known, other.publicKey) !== 0) {
+          host.removePeer(other.index);
+          this.acquaint(host, other.index);
+        }
+        host.setPresharedKey(
+          other.index,
+          this.#agreed.get(pairOf(host.index, other.index)) ?? NO_KEY,
+        );
+        host.moveAddress(other.inner, other.index);
+        if (other.link.nat === undefined) host.setEndpoint(other.index, other.link.address);
       }
+      host.node.settle();
+      this.#carry(host);
     }
   }
 
-  /** Every pair speaks again, both ways, within REKEY_ATTEMPT_TIME. */
-  #converse(): void {
-    for (const from of this.#hosts) {
-      for (const to of this.#hosts) {
-        if (from === to) continue;
-        const end = this.#now + REKEY_ATTEMPT_TIME;
-        for (;;) {
-          const { bytes, mark } = this.#packet(from, to);
-          from.node.send(bytes);
-          this.#launch();
-          for (let step = 0; step < 4; step++) this.#tick(RETRY_MS / 4);
-          this.#check();
-          if (this.#arrived.has(`${mark}`)) break;
-          must(
-            this.#now < end,
-            `${from.index} speaks to ${to.index} within ${REKEY_ATTEMPT_TIME} ms`,
-          );
-        }
+  /** Every pair speaks, both ways, within REKEY_ATTEMPT_TIME; but two behind NATs, who have nobody to introduce them. */
+  #converse(length: number, invariant: Invariant): void {
+    const end = this.now + REKEY_ATTEMPT_TIME;
+    let silent = this.hosts.flatMap((from) =>
+      this.hosts
+        .filter((to) => to !== from && (from.link.nat === undefined || to.link.nat === undefined))
+        .map((to) => ({ from, to, marks: [] as number[] })),
+    );
+    while (silent.length > 0) {
+      const [first] = silent;
+      must(
+        this.now < end,
+        invariant,
+        () => `${first!.from.index} does not speak to ${first!.to.index}`,
+      );
+      for (const { from, to, marks } of silent) {
+        const { bytes, mark } = this.watch.packet(
+          from.index,
+          from.inner,
+          to.inner,
+          length,
+          to.index,
+        );
+        marks.push(mark);
+        from.send(this.dice.below(3), [bytes]);
+        this.#carry(from);
       }
-    }
-    for (const { node } of this.#hosts) {
-      for (const peer of node.tunnel.state.allPeers()) this.handshakes += peer.handshakes;
+      this.pass(RETRY_MS);
+      this.watch.check(this.hosts);
+      silent = silent.filter(({ marks }) => !marks.some((mark) => this.watch.hasArrived(mark)));
     }
   }
 
   /** Nobody says anything any more: keys are wiped in time. */
   #fallSilent(): void {
-    for (const { node } of this.#hosts) {
-      for (const peer of node.tunnel.state.allPeers()) {
-        peer.timers.persistentIntervalMs = 0;
-        node.tunnel.startPeer(peer, false, { now: this.#now, wallMs: 0 });
+    for (const host of this.hosts) {
+      for (const index of host.peers.keys()) host.setKeepalive(index, 0);
+      host.node.settle();
+      this.#carry(host);
+      for (const { tunnel } of host.lanes) {
+        for (const { handshakes } of tunnel.state.allPeers()) this.handshakes += handshakes;
       }
-      node.settle();
     }
-    const held = this.#hosts.flatMap(({ node }) =>
-      [...node.tunnel.state.allPeers()].flatMap(({ previous, current, next }) =>
-        [previous, current, next].filter((keypair) => keypair !== undefined),
-      ),
-    );
-    must(held.length > 0, "there were sessions");
+    const held = this.hosts.flatMap(keypairsOf);
+    must(held.length > 0, "silent", () => "there were no sessions");
     // The last keepalives and handshakes run out first.
-    for (let passed = 0; passed < 2 * ZERO_KEYS_AFTER_TIME; passed += 5_000) this.#tick(5_000);
-    for (const keypair of held) {
-      must(
-        !keypair.usable && keypair.sendKey.every((byte) => byte === 0),
-        "keys are wiped when they are old",
-      );
-    }
-    for (const { node } of this.#hosts) {
-      must(node.tunnel.state.keypairs.count === 0, "no session is left");
-      must(node.tunnel.nextDeadline() === Number.POSITIVE_INFINITY, "nothing is waited for");
-      node.tunnel.close();
-    }
-  }
-
-  #check(): void {
-    for (const { node } of this.#hosts) {
-      const { state } = node.tunnel;
-      must(state.queue.count <= HANDSHAKE_QUEUE_MAX, "the handshake queue is bounded");
-      must(state.keypairs.count <= 3 * state.peerCount, "three keypairs a peer");
-      must(state.handshakes.count <= state.peerCount, "one handshake a peer");
-      for (const peer of state.allPeers()) {
-        must(peer.staging.count <= STAGED_MAX, "waiting packets are bounded");
+    this.pass(2 * ZERO_KEYS_AFTER_TIME);
+    for (const keypair of held) must(isWiped(keypair), "silent", () => "a session has its keys");
+    for (const host of this.hosts) {
+      const { index, lanes } = host;
+      const { length } = keypairsOf(host);
+      must(length === 0, "silent", () => `host ${index} has ${length} sessions`);
+      for (const { tunnel } of lanes) {
+        must(
+          tunnel.state.handshakes.count === 0,
+          "silent",
+          () => `host ${index} is in a handshake`,
+        );
       }
+      must(host.nextMs() === Number.POSITIVE_INFINITY, "silent", () => `host ${index} waits`);
+    }
+    this.watch.checkSecrets(this.#tools.secrets ?? [], this.hosts);
+  }
+
+  #close(): void {
+    for (const host of this.hosts) host.close();
+    for (const secret of this.#tools.secrets ?? []) {
+      must(isZero(secret), "closed", () => `one of ${secret.length} bytes is left`);
     }
   }
 
-  /** The cipher, with an eye on what is sealed: no counter twice under a key. */
-  #watched(cipher: TransportCipher): TransportCipher {
-    return {
-      seal: (slab, key, first, count) => {
-        const name = String.fromCharCode(...key);
-        const used = this.#sealed.get(name) ?? new Set();
-        this.#sealed.set(name, used);
-        for (let i = first; i < first + count; i++) {
-          const offset = slab.datagramOffset[i]!;
-          must(slab.bytes[offset] === TYPE_TRANSPORT, "only transport is sealed");
-          const counter = String.fromCharCode(...slab.bytes.subarray(offset + 8, offset + 16));
-          must(!used.has(counter), "a counter is used once under a key");
-          used.add(counter);
-        }
-        cipher.seal(slab, key, first, count);
-      },
-      open: (slab, key, first, count) => cipher.open(slab, key, first, count),
-      forget: () => cipher.forget(),
-    };
+  /** Does the rogue's work, whose secrets are its own. */
+  #unwatched<Result>(work: () => Result): Result {
+    const { secrets } = this.#tools;
+    const count = secrets?.length ?? 0;
+    const result = work();
+    if (secrets !== undefined) secrets.length = count;
+    return result;
   }
 
   #tell(text: string): void {
-    this.story.push(`${this.#now}: ${text}`);
+    this.story.push(`${this.now}: ${text}`);
+  }
+
+  #detail(text: () => string): void {
+    if (this.#isDetailed) this.#tell(text());
   }
 }
 
-/** Storms for seeds from `first` on; throws with the seed, its story and the command that repeats it. */
-export function runStorms(
-  first: number,
-  count: number,
-  tools: StormTools,
-): { readonly delivered: number; readonly handshakes: number } {
-  let delivered = 0;
-  let handshakes = 0;
-  for (let seed = first; seed < first + count; seed++) {
-    const storm = new Storm(seed, tools);
-    try {
-      storm.run();
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      const story = storm.story.map((line) => `  ${line}`).join("\n");
-      throw new Error(
-        `seed ${seed}: ${reason}\n${story}\nRepeat it with: npm run storm -- --seed ${seed}`,
-        { cause: error },
-      );
-    }
-    delivered += storm.delivered;
-    handshakes += storm.handshakes;
-  }
-  return { delivered, handshakes };
+function pairOf(a: number, b: number): string {
+  return a < b ? `${a} ${b}` : `${b} ${a}`;
+}
+
+function described({ bytes, from, to }: Datagram): string {
+  const type = ["?", "initiation", "response", "cookie reply", "transport"][bytes[0] ?? 0] ?? "?";
+  const index = Buffer.from(bytes.subarray(4, 16)).toString("hex");
+  return `${type} ${index} of ${bytes.length} bytes, ${from} to ${to}`;
 }
