@@ -30,8 +30,7 @@ export class Staging {
   push(bytes: Uint8Array, offset: number, length: number): number {
     let pushedOut = 0;
     if (this.#packets.length >= STAGED_MAX) {
-      const oldest = this.#packets.shift();
-      this.#budget.bytes -= oldest?.length ?? 0;
+      this.#budget.bytes -= this.#packets.shift()!.length;
       pushedOut = 1;
     }
     if (this.#budget.bytes + length > STAGED_BYTES_MAX) return -1;
