@@ -1,5 +1,5 @@
 /** What a `set` does to a tunnel, operation by operation, and where it stops. */
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { formatHex } from "../../../src/bytes/hex.ts";
 import { applySet, type SocketSettings } from "../../../src/tunnel/configure.ts";
 import type { SetOperation } from "../../../src/uapi/operation.ts";
@@ -149,9 +149,27 @@ describe("applySet", () => {
   it("takes settings for our own key and forgets them", () => {
     const fixture = new Fixture();
     const own = fixture.node.publicKey;
-    expect(fixture.set([{ op: "peer", publicKey: own }, endpoint(1), prefix(10, 8)])).toBe(0);
+    const settings: readonly SetOperation[] = [
+      endpoint(1),
+      prefix(10, 8),
+      { op: "replace_allowed_ips" },
+      { op: "preshared_key", key: key(5) },
+      { op: "persistent_keepalive_interval", seconds: 5 },
+      { op: "remove" },
+    ];
+    expect(fixture.set([{ op: "peer", publicKey: own }, ...settings])).toBe(0);
+    expect(fixture.node.outgoing).toHaveLength(0);
     expect(fixture.state.peerCount).toBe(0);
     expect(fixture.state.allowedIps.lookup4At(Uint8Array.of(10, 1, 1, 1), 0)).toBe(-1);
+  });
+
+  it("refuses a peer too many, and what follows it", () => {
+    const fixture = new Fixture();
+    const full = vi.spyOn(fixture.state, "addPeer").mockReturnValue(undefined);
+    expect(fixture.set([peer(1), { op: "fwmark", mark: 7 }])).toBe(EINVAL);
+    expect(fixture.calls).toEqual([]);
+    full.mockRestore();
+    expect(fixture.set([peer(1)])).toBe(0);
   });
 
   it("a peer whose key becomes our own goes", () => {

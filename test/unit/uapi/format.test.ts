@@ -19,6 +19,12 @@ it("says nothing about a bare device", () => {
   expect(formatGet({ privateKey: key(0), listenPort: 0, fwmark: 0, peers: [] })).toBe("");
 });
 
+it("says nothing of an endpoint that is not known", () => {
+  const text = formatGet({ listenPort: 0, fwmark: 0, peers: [PEER] });
+  expect(text).not.toContain("endpoint");
+  expect(text).toContain("protocol_version=1\nlast_handshake_time_sec=0\n");
+});
+
 it("lists the fields in wireguard-go's order", () => {
   const text = formatGet({
     privateKey: key(0x0f),
