@@ -171,6 +171,16 @@ describe("documents", () => {
     expect(documented.toSorted()).toEqual(names.toSorted());
   });
 
+  it("docs/testing.md names only files that exist, and every end-to-end and simulation test", () => {
+    const named = [...read("docs/testing.md").matchAll(/`((?:test|bench|scripts)\/[^`*]+)`/g)].map(
+      (match) => match[1]!,
+    );
+    expect(named.length).toBeGreaterThan(20);
+    expect(named.filter((path) => !existsSync(join(ROOT, path)))).toEqual([]);
+    const tests = matching(/^test\/(e2e|sim|native|property)\/.*\.test\.ts$/);
+    expect(tests.filter((path) => !named.includes(path))).toEqual([]);
+  });
+
   it("links between documents lead somewhere", () => {
     const broken: string[] = [];
     for (const path of matching(/\.md$/)) {
