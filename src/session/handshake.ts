@@ -317,7 +317,7 @@ export class Handshake {
   }
 
   #begin(state: HandshakeState, progress: Progress): void {
-    if (this.#progress !== progress) this.#progress?.wipe();
+    this.#progress?.wipe();
     this.#progress = progress;
     this.state = state;
   }

@@ -60,7 +60,7 @@ export function processHandshakes(state: TunnelState, budget: number, moment: Mo
       admitted++;
       if (type === TYPE_INITIATION) {
         consumeInitiation(state, state.identity, message, endpoint, moment);
-      } else if (type === TYPE_RESPONSE) {
+      } else {
         consumeResponse(state, state.identity, message, endpoint, moment);
       }
     }

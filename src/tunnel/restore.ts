@@ -26,8 +26,9 @@ export function restoreSnapshot(
     const { sec, nsec } = before.lastHandshake;
     peer.lastHandshakeMs = sec * 1_000 + nsec / 1_000_000;
     if (!peer.isHome) continue;
-    peer.rxBytes = before.rxBytes;
-    peer.txBytes = before.txBytes;
+    // Beside what was sent since it was made anew.
+    peer.rxBytes += before.rxBytes;
+    peer.txBytes += before.txBytes;
     if (moment.wallMs - peer.lastHandshakeMs < REJECT_AFTER_TIME) {
       tunnel.startPeer(peer, true, moment);
     }

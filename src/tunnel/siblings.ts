@@ -7,6 +7,7 @@
  * What siblings tell each other are notes, in order between any two of them. A note is about a peer by its public key: what comes
  * too late, for a peer that is gone, is thrown away.
  */
+import { isEqual } from "../bytes/equal.ts";
 import { secretCopy } from "../bytes/secret-bytes.ts";
 import { Keypair } from "../session/keypair.ts";
 import { OFF } from "../session/timers.ts";
@@ -245,7 +246,8 @@ function takeSession(
 ): void {
   copyEndpoint(peer.endpoint, 0, endpoint, 0);
   const held = peer.current;
-  if (session !== undefined && held?.leases?.buffer === session.leases.buffer) return;
+  // Only the endpoint is another.
+  if (session !== undefined && held !== undefined && isEqual(held.sendKey, session.sendKey)) return;
   held?.wipe();
   peer.current = undefined;
   unreportedOf(peer).handedOver = 0;

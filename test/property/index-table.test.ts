@@ -40,6 +40,23 @@ describe("IndexTable", () => {
     );
   });
 
+  it("gives memory back as owners go, and still finds those that stay", () => {
+    const table = new IndexTable<{ readonly index: number }>();
+    const owners = Array.from({ length: 4_000 }, (_, index) => ({ index: index * 97 }));
+    for (const owner of owners) table.set(owner.index, owner);
+    const stays = (_owner: object, at: number): boolean => at % 50 === 0;
+    for (const [at, owner] of owners.entries()) {
+      if (!stays(owner, at)) table.delete(owner.index, owner);
+    }
+    expect(table.count).toBe(80);
+    for (const [at, owner] of owners.entries()) {
+      expect(table.get(owner.index)).toBe(stays(owner, at) ? owner : undefined);
+    }
+    // Whose index it is says the table, not who asks.
+    table.delete(0, { index: 0 });
+    expect(table.get(0)).toBe(owners[0]);
+  });
+
   it("takes the greatest index and zero", () => {
     const table = new IndexTable<object>();
     const [a, b] = [{}, {}];

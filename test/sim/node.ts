@@ -10,6 +10,7 @@ import type { SubmitBatch } from "../../src/tunnel/offload.ts";
 import type { Outbox } from "../../src/tunnel/outbox.ts";
 import type { Peer } from "../../src/tunnel/peer.ts";
 import type { Siblings } from "../../src/tunnel/siblings.ts";
+import type { StagingBudget } from "../../src/tunnel/staging.ts";
 import { Tunnel } from "../../src/tunnel/tunnel.ts";
 import { AF_INET } from "./packets.ts";
 
@@ -82,6 +83,9 @@ export class SimNode {
     /** Shared with other nodes of the same thread: nothing stays in it between calls. */
     readonly slab?: Slab;
     readonly cipher?: TransportCipher;
+    readonly stagingBudget?: StagingBudget;
+    /** In place of what the seed gives. */
+    readonly entropy?: (out: Uint8Array) => void;
   }) {
     this.slab = options.slab ?? new Slab();
     const suite = options.suite ?? opensslSuite;
@@ -92,8 +96,8 @@ export class SimNode {
       cipher: options.cipher ?? nobleCipher,
       slab: this.slab,
       sink: this,
-      entropy: seededBytes(options.seed),
-      stagingBudget: { bytes: 0 },
+      entropy: options.entropy ?? seededBytes(options.seed),
+      stagingBudget: options.stagingBudget ?? { bytes: 0 },
       submit: options.submit,
       siblings: options.siblings,
     });

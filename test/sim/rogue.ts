@@ -2,7 +2,6 @@
  * A peer that breaks the rules: its key is known to the others, and it makes of the protocol's parts what no implementation would
  * send. What each act may change is said with it; whether that holds is for the storm to look at.
  */
-import { formatHex } from "../../src/bytes/hex.ts";
 import { slabLayout } from "../../src/bytes/slab.ts";
 import type { Suite } from "../../src/crypto/suite.ts";
 import { CookieJar } from "../../src/session/cookie.ts";
@@ -90,7 +89,7 @@ export class Rogue {
   }
 
   relation(host: Host): Relation {
-    const name = formatHex(host.publicKey);
+    const name = Buffer.from(host.publicKey).toString("latin1");
     const known = this.#relations.get(name) ?? new Relation(this.tools.suite, host.publicKey);
     this.#relations.set(name, known);
     return known;

@@ -3,10 +3,12 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { SHARED_REJECT_AFTER, SHARED_REKEY_AFTER } from "../../src/session/keypair.ts";
 import { Drop } from "../../src/tunnel/drop.ts";
 import type { Peer } from "../../src/tunnel/peer.ts";
+import { clearSessions } from "../../src/tunnel/sessions.ts";
 import { homeOf, laneOfIndex } from "../../src/tunnel/siblings.ts";
 import { STAGED_MAX } from "../../src/tunnel/staging.ts";
 import { TYPE_INITIATION, TYPE_RESPONSE, TYPE_TRANSPORT } from "../../src/wire/constants.ts";
-import { type Datagram, type SimClock, SimNode } from "./node.ts";
+import { stateOf } from "./fingerprint.ts";
+import { type Datagram, recordOf, type SimClock, SimNode } from "./node.ts";
 import { ipv4Packet } from "./packets.ts";
 import { SpreadNode } from "./spread.ts";
 
@@ -196,6 +198,58 @@ describe("sessions", () => {
     expect(spread.lanes[0]!.tunnel.state.peerByKey(others[1]!.publicKey)).toBeUndefined();
     if (late?.note.kind !== "session") throw new Error("no session note");
     expect(late.note.session!.sendKey.every((byte) => byte === 0)).toBe(true);
+  });
+});
+
+describe("notes", () => {
+  it("about an endpoint alone leave the session as it is, with the counters that it has leased", () => {
+    connect();
+    const before = peerOn(0, 1).current!;
+    const held = peerOn(2, 1).current!;
+    spread.lanes[1]!.tunnel.setEndpoint(peerOn(1, 1), recordOf("198.51.100.9:9"));
+    spread.settle();
+    expect([peerOn(0, 1).current, peerOn(2, 1).current]).toEqual([before, held]);
+    expect(before.usable).toBe(true);
+    spread.lanes[0]!.send(fromSpread(1));
+    expect(spread.take().map(({ to }) => to)).toEqual(["198.51.100.9:9"]);
+  });
+
+  it("that come to a lane where the peer is not at home, or to none that knows it, change nothing", () => {
+    connect();
+    const before = stateOf(spread.lanes[0]!);
+    const { publicKey } = others[1]!;
+    const bytes = fromSpread(1) as Uint8Array<ArrayBuffer>;
+    const sent = { firstDataMs: 1, lastDataMs: 1, lastSentMs: 1, errors: 1, lastError: -1 };
+    const { tunnel } = spread.lanes[0]!;
+    tunnel.takeNote(2, { kind: "sent", publicKey, bytes: 9, ...sent }, clock);
+    tunnel.takeNote(2, { kind: "packets", publicKey, bytes, lengths: [50, 50] }, clock);
+    const stranger = new Uint8Array(32);
+    tunnel.takeNote(2, { kind: "sent", publicKey: stranger, bytes: 9, ...sent }, clock);
+    expect(stateOf(spread.lanes[0]!)).toBe(before);
+    expect(tunnel.state.drops[Drop.noRoute]).toBe(2);
+  });
+
+  it("about what was sent bring failures home, also when the session is gone", () => {
+    connect();
+    clock.now += 10;
+    spread.lanes[0]!.send(fromSpread(1, 1));
+    const guest = peerOn(0, 1);
+    guest.sendErrors = 2;
+    guest.lastSendError = -101;
+    clearSessions(spread.lanes[1]!.tunnel.state, peerOn(1, 1));
+    clock.now += 300;
+    spread.settle();
+    expect([peerOn(1, 1).sendErrors, peerOn(1, 1).lastSendError]).toEqual([2, -101]);
+    expect([guest.sendErrors, guest.current]).toEqual([0, undefined]);
+    expect(peerOn(1, 1).timers.renewMs).toBeLessThan(clock.now + 16_000);
+  });
+
+  it("with packets are worth nothing to a home lane that is down", () => {
+    spread.lanes[1]!.tunnel.down();
+    spread.lanes[0]!.send(fromSpread(1), fromSpread(1));
+    spread.settle();
+    expect(spread.lanes[1]!.tunnel.state.drops[Drop.interfaceDown]).toBe(2);
+    expect(spread.take()).toHaveLength(0);
   });
 });
 

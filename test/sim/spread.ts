@@ -3,6 +3,7 @@ import { loadLe32 } from "../../src/bytes/integer.ts";
 import type { Slab } from "../../src/bytes/slab.ts";
 import type { Suite, TransportCipher } from "../../src/crypto/suite.ts";
 import { laneOfIndex, type SiblingNote } from "../../src/tunnel/siblings.ts";
+import type { StagingBudget } from "../../src/tunnel/staging.ts";
 import { TYPE_INITIATION, TYPE_RESPONSE } from "../../src/wire/constants.ts";
 import { type Datagram, type SimClock, SimNode } from "./node.ts";
 
@@ -30,6 +31,7 @@ export class SpreadNode {
     readonly suite?: Suite;
     readonly slab?: Slab;
     readonly cipher?: TransportCipher;
+    readonly stagingBudget?: StagingBudget;
   }) {
     this.#clock = options.clock;
     this.lanes = Array.from({ length: options.count }, (_, lane) => {

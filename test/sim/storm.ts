@@ -72,7 +72,7 @@ export class Storm implements Scene {
     if (dice.chance(0.3)) {
       this.#rogue = this.#unwatched(() => new Rogue(ROGUE, `10.0.0.${ROGUE}`, dice, tools));
     }
-    const count = dice.chance(0.01) ? 10 : dice.pick([2, 2, 3, 3, 4]);
+    const count = dice.chance(0.003) ? 10 : dice.pick([2, 2, 3, 3, 4]);
     for (let index = 0; index < count; index++) this.#addHost(index);
     for (const host of this.hosts) this.introduce(host);
   }
@@ -292,6 +292,8 @@ export class Storm implements Scene {
     if (host.isAsleep) return;
     this.#detail(() => `to ${host.index}: ${what} (${effect})`);
     const without = effect === "nothing" ? undefined : this.#rogue?.identity.publicKey;
+    // What is due now is not of their making.
+    for (const lane of host.lanes) lane.settle();
     const before = fingerprint(host, without);
     const datagrams = messages.map((bytes) => ({
       bytes,

@@ -1,9 +1,11 @@
 /** How a lane waits. */
 import { describe, expect, it } from "vitest";
+import type { Interface } from "../../../src/lane/interface.ts";
 import { ATTENTIVE_MS, CONTROL_TAG, GLANCE_MS, Lane } from "../../../src/lane/lane.ts";
 import type { Waiter } from "../../../src/lane/ports.ts";
 import { ipv4Packet } from "../../sim/packets.ts";
 import { fakeLane } from "./fake-ports.ts";
+import { stub } from "./stub-ports.ts";
 
 const FOREVER = Number.POSITIVE_INFINITY;
 
@@ -85,6 +87,37 @@ describe("Lane", () => {
     waiter.isReady = false;
     lane.turn();
     expect(waiter.waits).toEqual([FOREVER, FOREVER]);
+  });
+
+  it("lets an interface go that is gone, once, and takes no notice of it any more", () => {
+    const gone: Interface[] = [];
+    const waiter = new ScriptedWaiter();
+    const lane = new Lane(waiter, { drain: () => undefined, gone: (iface) => gone.push(iface) });
+    const made = stub();
+    lane.add(made.iface);
+    made.tun.link = undefined;
+    waiter.isReady = true;
+    waiter.ready[0] = made.tun.linkTag;
+    for (let turn = 0; turn < 3; turn++) lane.turn();
+    expect(gone).toEqual([made.iface]);
+  });
+
+  it("does not wait while handshake messages are left from the last turn", () => {
+    const { lane, waiter } = makeLane();
+    const made = stub();
+    lane.add(made.iface);
+    const { queue } = made.iface.tunnel.state;
+    const message = new Uint8Array(148);
+    for (let i = 0; i < 40; i++) queue.push(message, 0, 148, new Uint8Array(48), 0, false);
+    waiter.isReady = true;
+    waiter.ready[0] = made.tun.linkTag;
+    lane.turn();
+    waiter.isReady = false;
+    expect(queue.count).toBe(8);
+    lane.turn();
+    lane.turn();
+    expect(waiter.waits).toEqual([FOREVER, 0, FOREVER]);
+    expect(queue.count).toBe(0);
   });
 
   it("does idle work only while nothing is ready, without waiting, until it is done", () => {

@@ -1,5 +1,6 @@
 /** When a source is a flood, which one, and when it is over. */
 import { describe, expect, it } from "vitest";
+import { endpointLayout, FAMILY_V6 } from "../../../src/bytes/slab.ts";
 import {
   FLOOD_REFUSALS,
   FloodStep,
@@ -33,6 +34,17 @@ describe("FloodWatch", () => {
     expect(watch.begun).toBe(1);
     expect(watch.deadline).toBe(5_999 + SHED_MS);
     expect(watch.decide(6_000)).toBe(FloodStep.none);
+  });
+
+  it("tells an IPv4 source from an IPv6 one of the same bytes", () => {
+    const watch = new FloodWatch();
+    const v6 = FLOOD.slice();
+    v6[endpointLayout.family] = FAMILY_V6;
+    refuse(watch, FLOOD, FLOOD_REFUSALS, 5_000);
+    refuse(watch, v6, 1, 5_000);
+    expect(watch.decide(5_000)).toBe(FloodStep.none);
+    refuse(watch, FLOOD, 1, 5_000);
+    expect(watch.decide(5_000)).toBe(FloodStep.shed);
   });
 
   it("does not shed what is spread over time", () => {

@@ -1,5 +1,5 @@
-import { describe, expect, it } from "vitest";
-import { isRejectedCounter, Keypair } from "../../../src/session/keypair.ts";
+import { describe, expect, it, vi } from "vitest";
+import { isRejectedCounter, Keypair, SHARED_REJECT_AFTER } from "../../../src/session/keypair.ts";
 import { REJECT_AFTER_TIME } from "../../../src/wire/constants.ts";
 
 function keypair(): Keypair {
@@ -43,6 +43,20 @@ describe("Keypair", () => {
     pair.sendHi = 0x1000_0001;
     pair.sendLo = 0;
     expect(pair.isCounterHigh).toBe(true);
+  });
+
+  it("leases counters to several, none of them twice, and none from 2^31 on", () => {
+    const pairs = [keypair(), keypair()] as const;
+    expect([pairs[0].leased, pairs[0].reserve(10)]).toEqual([0, true]);
+    const leases = new Int32Array(new SharedArrayBuffer(4));
+    for (const pair of pairs) pair.share(leases);
+    expect(pairs[0].reserve(10) && pairs[1].reserve(5) && pairs[0].reserve(1)).toBe(true);
+    expect([pairs[0].sendLo, pairs[1].sendLo, pairs[1].leased]).toEqual([15, 10, 16]);
+    Atomics.store(leases, 0, SHARED_REJECT_AFTER - 3);
+    expect([pairs[0].reserve(4), pairs[1].reserve(3)]).toEqual([false, true]);
+    // Another lane leases between the look and the lease: what it gets is past the end, and not used.
+    vi.spyOn(pairs[0], "leased", "get").mockReturnValue(0);
+    expect([pairs[0].reserve(1), pairs[0].sendLo]).toEqual([false, 15]);
   });
 
   it("is of no use once wiped, and only for opening once our key has changed", () => {

@@ -62,4 +62,13 @@ describe("Timers", () => {
     timers.authenticatedTraversed(3_000);
     expect(timers.next()).toBe(28_000);
   });
+
+  it("what another lane sent counts from when it was sent, though it is told late", () => {
+    const timers = new Timers();
+    timers.persistentIntervalMs = 25_000;
+    timers.sentElsewhere(-1 / 0, -1 / 0, 1_000, 0, 0);
+    expect(timers.persistentMs).toBe(26_000);
+    timers.sentElsewhere(-1 / 0, -1 / 0, 500, 0, 0);
+    expect(timers.persistentMs).toBe(26_000);
+  });
 });

@@ -313,10 +313,36 @@ describe.each([nobleSuite, opensslSuite, nativeSuite(loadNative())])(
       initiation.set(LOW_ORDER, initiationLayout.ephemeral);
       expect(openInitiation(suite, replay.responder, initiation)).toBeUndefined();
 
+      // As the other side's static key, whose secret nobody needs to know.
+      const low = new Identity(suite, bytes(transcript.initiatorStaticPrivate));
+      low.publicKey.set(LOW_ORDER);
+      const fromLow = new Uint8Array(INITIATION_BYTES);
+      const byLow = new Handshake(replay.responder.publicKey);
+      expect(byLow.createInitiation(suite, low, fromLow, 1, secret, stamp)).toBe(true);
+      const opened = openInitiation(suite, replay.responder, fromLow)!;
+      expect(formatHex(opened.remoteStatic)).toBe(formatHex(LOW_ORDER));
+      const ofLow = new Handshake(LOW_ORDER);
+      expect(ofLow.consumeInitiation(suite, replay.responder, opened, fromLow, NOW)).toBe(false);
+      expect(ofLow.state).toBe(HandshakeState.none);
+
       const response = bytes(transcript.response.message);
       response.set(LOW_ORDER, responseLayout.ephemeral);
       expect(replay.conclude(response)).toBe(false);
       expect(replay.conclude(bytes(transcript.response.message))).toBe(true);
+    });
+
+    it("makes a response only to an initiation, and none of a secret that is zero", () => {
+      const replay = new Replay(suite, transcript);
+      const out = new Uint8Array(RESPONSE_BYTES);
+      const ephemeral = bytes(transcript.responderEphemeralPrivate);
+      expect(replay.toInitiator.createResponse(suite, out, 1, ephemeral)).toBe(false);
+      expect(replay.accept(replay.initiate())).toBe(true);
+      // Done beforehand, by whoever was handed the work.
+      const zero = new Uint8Array(32);
+      const prepared = { ephemeralPublic: LOW_ORDER, ee: zero, se: LOW_ORDER };
+      expect(replay.toInitiator.createResponse(suite, out, 1, prepared)).toBe(false);
+      expect(replay.toInitiator.state).toBe(HandshakeState.none);
+      expect(replay.toInitiator.deriveKeypair(suite, 1, NOW)).toBeUndefined();
     });
   },
 );

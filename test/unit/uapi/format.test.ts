@@ -22,6 +22,12 @@ it("says nothing about a bare device", () => {
   expect(text({ privateKey: key(0), listenPort: 0, fwmark: 0, peers: [] })).toBe("");
 });
 
+it("says nothing of an endpoint that is not known", () => {
+  const told = text({ listenPort: 0, fwmark: 0, peers: [PEER] });
+  expect(told).not.toContain("endpoint");
+  expect(told).toContain("protocol_version=1\nlast_handshake_time_sec=0\n");
+});
+
 it("lists the fields in wireguard-go's order", () => {
   const reply = text(
     {
