@@ -22,24 +22,6 @@ function deliver(pair: Pair): void {
 }
 
 describe("one turn", () => {
-  it("sends more initiations than one flush holds groups", () => {
-    const clock: SimClock = { now: 1_000, wallMs: 1_790_000_000_000 };
-    const node = new SimNode({ secret: key(1), address: "192.0.2.1:1", clock, seed: 1 });
-    node.tunnel.down();
-    for (let index = 0; index < 600; index++) {
-      const publicKey = key(9);
-      new DataView(publicKey.buffer).setUint16(4, index);
-      const inner = `10.1.${index >>> 8}.${index & 255}/32`;
-      node.addPeer(publicKey, inner, "192.0.2.2:2").timers.persistentIntervalMs = 25_000;
-    }
-    node.tunnel.up(clock);
-    node.settle();
-    expect(node.outgoing).toHaveLength(600);
-    expect(node.outgoing.every(({ bytes }) => bytes.length === 148)).toBe(true);
-    const indexes = node.outgoing.map(({ bytes }) => bytes.subarray(4, 8).join("."));
-    expect(new Set(indexes).size).toBe(600);
-  });
-
   it("sends a batch of more groups than one flush holds, whole and in order", () => {
     const pair = new Pair();
     pair.connect();
