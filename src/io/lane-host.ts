@@ -20,6 +20,7 @@ import { movableSnapshot } from "../lane/secrets.ts";
 import { interfaceStatus, type ScopeName, snapshot } from "../lane/status.ts";
 import { WarmUp } from "../lane/warm-up.ts";
 import { applySet, type SocketSettings } from "../tunnel/configure.ts";
+import { InitiationPace } from "../tunnel/initiation-pace.ts";
 import type { Peer } from "../tunnel/peer.ts";
 import { restoreSnapshot } from "../tunnel/restore.ts";
 import type { StagingBudget } from "../tunnel/staging.ts";
@@ -67,6 +68,7 @@ export class LaneHost implements LaneControl {
   readonly #lane: Lane;
   readonly #interfaces = new Map<number, Interface>();
   readonly #stagingBudget: StagingBudget = { bytes: 0 };
+  readonly #pace = new InitiationPace();
   readonly #siblings: SiblingPorts;
   /** Of siblings, read and not yet taken; empty between turns. */
   readonly #notes: (readonly [from: number, message: BetweenLanes])[] = [];
@@ -260,6 +262,7 @@ export class LaneHost implements LaneControl {
           slab: this.#slab,
           entropy,
           stagingBudget: this.#stagingBudget,
+          pace: this.#pace,
           submit: (bytes, count) =>
             this.#parts.port.postMessage(
               { kind: "initiations", key, bytes, count } satisfies FromLane,

@@ -23,8 +23,6 @@ export class Timers {
   reportMs: number = OFF;
   /** Data came while the keepalive was armed: send another after it. */
   anotherKeepalive = false;
-  /** An initiation is due at `retransmitMs` that could not be sent when it was needed: it is no retry. */
-  isInitiationDeferred = false;
   /** Initiations sent for the need at hand; more than HANDSHAKE_RETRIES_MAX ends the attempt. */
   attempts = 0;
   /** Milliseconds; 0: off. */
@@ -91,20 +89,13 @@ export class Timers {
     this.dataSent(firstDataMs > lastReceivedMs ? firstDataMs : lastDataMs, jitter);
   }
 
-  initiationDeferred(until: number): void {
-    this.retransmitMs = until;
-    this.isInitiationDeferred = true;
-  }
-
   initiated(now: number, jitter: number): void {
-    this.isInitiationDeferred = false;
     this.retransmitMs = now + REKEY_TIMEOUT + jitter;
   }
 
   /** A session was confirmed: the response came, or the first packet under the key that we answered with. */
   handshakeComplete(): void {
     this.retransmitMs = OFF;
-    this.isInitiationDeferred = false;
     this.attempts = 0;
   }
 
@@ -120,7 +111,6 @@ export class Timers {
     this.persistentMs = OFF;
     this.reportMs = OFF;
     this.anotherKeepalive = false;
-    this.isInitiationDeferred = false;
     this.attempts = 0;
   }
 }

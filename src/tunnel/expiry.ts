@@ -31,10 +31,7 @@ function expirePeer(state: TunnelState, peer: Peer, moment: Moment): void {
   const { now } = moment;
   if (timers.retransmitMs <= now) {
     timers.retransmitMs = OFF;
-    if (timers.isInitiationDeferred) {
-      timers.isInitiationDeferred = false;
-      initiate(state, peer, moment, true);
-    } else retransmit(state, peer, moment);
+    retransmit(state, peer, moment);
   }
   if (timers.keepaliveMs <= now) {
     timers.keepaliveMs = OFF;

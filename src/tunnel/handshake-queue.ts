@@ -18,13 +18,23 @@ export const UNDER_LOAD_LINGER_MS = 1_000;
 
 const ENTRY_BYTES = INITIATION_BYTES + ENDPOINT_BYTES;
 
+/** Over all queues of a lane. */
+export interface Backlog {
+  waiting: number;
+}
+
 export class HandshakeQueue {
+  readonly #backlog: Backlog;
   /** Made at the first message: most interfaces of a large engine never see a queue. */
   #ring: Uint8Array | undefined;
   readonly #lengths = new Uint8Array(HANDSHAKE_QUEUE_MAX);
   #head = 0;
   #count = 0;
   #lastLoadMs = Number.NEGATIVE_INFINITY;
+
+  constructor(backlog: Backlog) {
+    this.#backlog = backlog;
+  }
 
   get count(): number {
     return this.#count;
@@ -52,6 +62,7 @@ export class HandshakeQueue {
     }
     this.#lengths[slot] = length;
     this.#count++;
+    this.#backlog.waiting++;
     return true;
   }
 
@@ -62,6 +73,7 @@ export class HandshakeQueue {
     const at = slot * ENTRY_BYTES;
     this.#head = (this.#head + 1) % HANDSHAKE_QUEUE_MAX;
     this.#count--;
+    this.#backlog.waiting--;
     return {
       message: this.#ring.subarray(at, at + this.#lengths[slot]!),
       endpoint: this.#ring.subarray(at + INITIATION_BYTES, at + ENTRY_BYTES),
@@ -78,6 +90,7 @@ export class HandshakeQueue {
   }
 
   clear(): void {
+    this.#backlog.waiting -= this.#count;
     this.#head = 0;
     this.#count = 0;
   }

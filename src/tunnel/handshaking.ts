@@ -284,7 +284,7 @@ function consumeResponse(
   const keypair = peer.handshake.deriveKeypair(state.suite, peer.id, moment.now);
   if (keypair === undefined) return;
   installKeypair(state, peer, keypair, moment);
-  completeHandshake(peer, moment);
+  completeHandshake(state, peer, moment);
   // What waits, or an empty packet: the responder may not speak before it hears from us.
   sendKeepalive(state, peer, moment);
   state.schedule(peer);

@@ -163,7 +163,7 @@ function afterReceiving(
   timers.authenticatedTraversed(moment.now);
   if (hasData) timers.dataReceived(moment.now);
   if (confirmed) {
-    completeHandshake(peer, moment);
+    completeHandshake(state, peer, moment);
     sendStaged(state, peer, moment);
   }
   state.schedule(peer);

@@ -11,28 +11,51 @@ import type { Peer } from "./peer.ts";
 import { clearHandshake } from "./sessions.ts";
 import type { Moment, TunnelState } from "./state.ts";
 
-/**
- * Ours: of a moment, which is a turn of the lane; the others follow in the next turns, 1 ms apart at least. Each costs two
- * Diffie-Hellmans, some 0.15 ms, for which all interfaces wait: 200 interfaces with 200 peers each that were all called at once made a
- * turn of 16 s, longer than any initiation waits for its response, and so no handshake came about any more.
- */
-export const INITIATIONS_PER_MOMENT = 8;
-const DEFERRED_MS = 1;
+/** Ours: a tunnel of which initiations wait looks again so soon; who had a share of this turn comes after who had none. */
+const NO_SHARE_MS = 1;
+const NEXT_SHARE_MS = 2;
 
 /**
- * Sends an initiation, unless one was sent within REKEY_TIMEOUT; a little later where too many are sent now. `isRetry` goes on with the attempt at hand; else it
- * is a fresh need with all its retries before it.
+ * Sends an initiation, unless one was sent within REKEY_TIMEOUT; in a later turn, where this one has begun enough. `isRetry` goes on
+ * with the attempt at hand; else it is a fresh need with all its retries before it.
  */
 export function initiate(state: TunnelState, peer: Peer, moment: Moment, isRetry: boolean): void {
   if (!isRetry) peer.timers.attempts = 0;
-  if (moment.now - peer.lastInitiationMs < REKEY_TIMEOUT) return;
-  const { identity, suite } = state;
-  if (identity === undefined || !state.isUp || !hasEndpoint(peer.endpoint)) return;
-  if (!isFirstOfMany(state, moment.now)) {
-    peer.timers.initiationDeferred(moment.now + DEFERRED_MS);
-    state.schedule(peer);
-    return;
+  if (!mayInitiate(state, peer, moment)) return;
+  // Those that wait already come first.
+  if (state.deferred.size === 0 && state.pace.take(moment.now)) begin(state, peer, moment);
+  else {
+    state.deferred.add(peer);
+    state.deferredMs = Math.min(state.deferredMs, moment.now + NEXT_SHARE_MS);
   }
+}
+
+/** Begins initiations that had to wait, as many as this turn allows. */
+export function initiateDeferred(state: TunnelState, moment: Moment): void {
+  if (state.deferredMs > moment.now) return;
+  let hasBegun = false;
+  for (const peer of state.deferred) {
+    if (!mayInitiate(state, peer, moment)) {
+      state.deferred.delete(peer);
+      continue;
+    }
+    if (!state.pace.take(moment.now)) break;
+    state.deferred.delete(peer);
+    begin(state, peer, moment);
+    hasBegun = true;
+  }
+  if (state.deferred.size === 0) state.deferredMs = Number.POSITIVE_INFINITY;
+  else state.deferredMs = moment.now + (hasBegun ? NEXT_SHARE_MS : NO_SHARE_MS);
+}
+
+function mayInitiate(state: TunnelState, peer: Peer, moment: Moment): boolean {
+  if (moment.now - peer.lastInitiationMs < REKEY_TIMEOUT) return false;
+  return state.identity !== undefined && state.isUp && hasEndpoint(peer.endpoint);
+}
+
+function begin(state: TunnelState, peer: Peer, moment: Moment): void {
+  const { identity, suite } = state;
+  if (identity === undefined) return;
   peer.lastInitiationMs = moment.now;
   const offset = room(state, INITIATION_BYTES);
   const message = state.slab.bytes.subarray(offset, offset + INITIATION_BYTES);
@@ -62,15 +85,6 @@ export function initiate(state: TunnelState, peer: Peer, moment: Moment, isRetry
   transmit(state, peer, offset, INITIATION_BYTES, moment);
   peer.timers.initiated(moment.now, state.jitter());
   state.schedule(peer);
-}
-
-/** False: as many as may be were begun at this moment. */
-function isFirstOfMany(state: TunnelState, now: number): boolean {
-  if (state.initiatingMs !== now) {
-    state.initiatingMs = now;
-    state.initiatingCount = 0;
-  }
-  return state.initiatingCount++ < INITIATIONS_PER_MOMENT;
 }
 
 /** Lists a handshake message to the peer's endpoint, as a datagram of its own. */

@@ -76,7 +76,8 @@ export function clearSessions(state: TunnelState, peer: Peer): void {
 }
 
 /** A handshake was confirmed in either role. */
-export function completeHandshake(peer: Peer, moment: Moment): void {
+export function completeHandshake(state: TunnelState, peer: Peer, moment: Moment): void {
+  state.deferred.delete(peer);
   peer.timers.handshakeComplete();
   peer.lastHandshakeMs = moment.wallMs;
   peer.handshakes++;

@@ -15,6 +15,7 @@ import { REKEY_TIMEOUT_JITTER_MAX } from "../wire/constants.ts";
 import { dropCounters } from "./drop.ts";
 import { HandshakeQueue } from "./handshake-queue.ts";
 import { IndexTable } from "./index-table.ts";
+import { InitiationPace } from "./initiation-pace.ts";
 import { Offload, type SubmitBatch } from "./offload.ts";
 import { Outbox, type OutboxSink } from "./outbox.ts";
 import { Peer } from "./peer.ts";
@@ -41,6 +42,8 @@ export interface TunnelPorts {
   readonly entropy: Entropy;
   /** Shared by all tunnels of a lane. */
   readonly stagingBudget: StagingBudget;
+  /** Shared likewise; undefined: this tunnel is alone. */
+  readonly pace?: InitiationPace | undefined;
   /** Hands initiations to other threads; undefined: there are none. */
   readonly submit?: SubmitBatch | undefined;
   /** Undefined: one lane serves this tunnel. */
@@ -71,7 +74,11 @@ export class TunnelState {
   readonly keypairs: IndexTable<Keypair> = new IndexTable<Keypair>();
   readonly handshakes: IndexTable<Peer> = new IndexTable<Peer>();
   readonly deadlines: DeadlineHeap<Peer> = new DeadlineHeap<Peer>();
-  readonly queue: HandshakeQueue = new HandshakeQueue();
+  /** Peers whose initiation had to wait, first come first, and (monotonic) until when: see initiating.ts. */
+  readonly deferred: Set<Peer> = new Set<Peer>();
+  deferredMs: number = Number.POSITIVE_INFINITY;
+  readonly pace: InitiationPace;
+  readonly queue: HandshakeQueue;
   readonly checker: CookieChecker;
   readonly offload: Offload;
   readonly siblings: Siblings | undefined;
@@ -95,9 +102,6 @@ export class TunnelState {
   readonly runEnd: Int32Array = new Int32Array(INNER_MAX);
   readonly runNext: Int32Array = new Int32Array(INNER_MAX);
   readonly touched: Peer[] = [];
-  /** Monotonic: when an initiation was begun last, and how many at that moment: see initiating.ts. */
-  initiatingMs: number = Number.NEGATIVE_INFINITY;
-  initiatingCount = 0;
   /** Monotonic: when an ICMP unreachable may be sent again. */
   unreachableFromMs = 0;
 
@@ -117,6 +121,8 @@ export class TunnelState {
     this.checker = new CookieChecker(ports.suite);
     this.offload = new Offload(ports.submit);
     this.siblings = ports.siblings;
+    this.pace = ports.pace ?? new InitiationPace();
+    this.queue = new HandshakeQueue(this.pace);
   }
 
   get peerCount(): number {
@@ -149,6 +155,7 @@ export class TunnelState {
   forgetPeer(peer: Peer): void {
     this.allowedIps.removeByPeer(peer.id);
     this.deadlines.remove(peer);
+    this.deferred.delete(peer);
     this.#byKey.delete(nameOf(peer.publicKey));
     this.peers[peer.id] = undefined;
     this.#freeIds.push(peer.id);

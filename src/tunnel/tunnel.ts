@@ -12,6 +12,7 @@ import { copyEndpoint, hasEndpoint } from "./endpoint.ts";
 import { expireDeadlines } from "./expiry.ts";
 import { acceptSolved, finishInitiations, processHandshakes } from "./handshaking.ts";
 import { receiveDatagrams } from "./inbound.ts";
+import { initiateDeferred } from "./initiating.ts";
 import { sendInner, sendKeepalive, sendStaged } from "./outbound.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Peer } from "./peer.ts";
@@ -70,11 +71,12 @@ export class Tunnel {
 
   /** The next moment (monotonic milliseconds) at which {@link handleDeadline} has something to do, or Infinity. */
   nextDeadline(): number {
-    return this.state.deadlines.earliest;
+    return Math.min(this.state.deadlines.earliest, this.state.deferredMs);
   }
 
   handleDeadline(moment: Moment): void {
     expireDeadlines(this.state, moment);
+    initiateDeferred(this.state, moment);
   }
 
   /** The interface came up: what waits is sent, persistent keepalives begin (K device.c wg_open). */
@@ -167,5 +169,6 @@ export class Tunnel {
     peer.timers.stop();
     peer.lastInitiationMs = NEVER;
     state.deadlines.remove(peer);
+    state.deferred.delete(peer);
   }
 }

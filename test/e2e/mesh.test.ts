@@ -16,7 +16,7 @@ const CHILD = fileURLToPath(new URL("./harness/mesh-child.mjs", import.meta.url)
 const GATEWAY = "169.254.1.1";
 const LIMIT_MS = 60_000;
 /** A peer with its session and the replay window of it; 3.4 KiB without one (bench part `peers`). */
-const BYTES_PER_PEER_MAX = 9 << 10;
+const BYTES_PER_PEER_MAX = 12 << 10;
 const PARALLEL = 8;
 
 interface Node {
@@ -199,7 +199,8 @@ labTest(
       `${clock.text()}; handshakes ${met.handshakes}, slowest packet then ${Math.round(second.slowestMs)} ms; memory ${Math.round(talked.process.residentBytes / 2 ** 20)} MiB, ${Math.round(perPeer)} bytes a peer; drops ${JSON.stringify(talked.drops)}, of sockets ${talked.socketDrops}`,
     );
     expect(perPeer).toBeLessThan(BYTES_PER_PEER_MAX);
-    expect((await child.stop()).code).toBe(0);
+    // The kernel takes 20 ms to delete an interface, one after the other.
+    expect((await child.stop(LIMIT_MS)).code).toBe(0);
   },
   3 * LIMIT_MS,
 );

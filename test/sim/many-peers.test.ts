@@ -1,6 +1,6 @@
 /** Many peers of one interface that are all needed at the same moment: initiations leave bit by bit, so that no turn is long. */
 import { describe, expect, it } from "vitest";
-import { INITIATIONS_PER_MOMENT } from "../../src/tunnel/initiating.ts";
+import { INITIATIONS_PER_TURN, InitiationPace } from "../../src/tunnel/initiation-pace.ts";
 import type { Peer } from "../../src/tunnel/peer.ts";
 import {
   REKEY_TIMEOUT,
@@ -11,10 +11,10 @@ import { type SimClock, SimNode, seededBytes } from "./node.ts";
 import { ipv4Packet } from "./packets.ts";
 
 const PEERS = 100;
-/** Each waits for a turn of its own. */
-const TURNS = Math.ceil(PEERS / INITIATIONS_PER_MOMENT);
+/** Turns of a millisecond until all have had theirs: a tunnel lets another one pass between two of its own. */
+const TURNS = 2 * Math.ceil(PEERS / INITIATIONS_PER_TURN);
 
-function makeHub(): {
+function makeHub(pace?: InitiationPace): {
   readonly hub: SimNode;
   readonly peers: readonly Peer[];
   readonly clock: SimClock;
@@ -25,6 +25,7 @@ function makeHub(): {
     address: "192.0.2.1:1000",
     clock,
     seed: 1,
+    ...(pace === undefined ? {} : { pace }),
   });
   const random = seededBytes(2);
   const peers = Array.from({ length: PEERS }, (_, index) => {
@@ -71,7 +72,7 @@ describe("many peers that are needed at once", () => {
     const { hub, peers, clock } = makeHub();
     need(hub, clock);
     const counts = initiations(hub, clock, 2 * TURNS);
-    expect(Math.max(...counts)).toBe(INITIATIONS_PER_MOMENT);
+    expect(Math.max(...counts)).toBe(INITIATIONS_PER_TURN);
     expect(counts.slice(0, TURNS).reduce((sum, count) => sum + count, 0)).toBe(PEERS);
     // Once each, as the first try.
     expect(peers.map(({ initiations: sent, timers }) => [sent, timers.attempts])).toEqual(
@@ -84,7 +85,7 @@ describe("many peers that are needed at once", () => {
     const { hub, peers, clock } = makeHub();
     callAll(hub);
     const counts = initiations(hub, clock, REKEY_TIMEOUT + REKEY_TIMEOUT_JITTER_MAX + 2 * TURNS);
-    expect(Math.max(...counts)).toBe(INITIATIONS_PER_MOMENT);
+    expect(Math.max(...counts)).toBe(INITIATIONS_PER_TURN);
     expect(peers.map(({ initiations: sent, timers }) => [sent, timers.attempts])).toEqual(
       peers.map(() => [2, 1]),
     );
@@ -98,7 +99,7 @@ describe("many peers that are needed at once", () => {
     clock.wallMs += 2 * REKEY_TIMEOUT;
     hub.settle();
     const counts = initiations(hub, clock, TURNS);
-    expect(counts.every((count) => count <= INITIATIONS_PER_MOMENT)).toBe(true);
+    expect(counts.every((count) => count <= INITIATIONS_PER_TURN)).toBe(true);
     expect(peers.map(({ initiations: sent, timers }) => [sent, timers.attempts])).toEqual(
       peers.map(() => [2, 1]),
     );
@@ -108,10 +109,39 @@ describe("many peers that are needed at once", () => {
     const { hub, peers, clock } = makeHub();
     callAll(hub);
     const last = peers.at(-1)!;
-    expect(last.timers.isInitiationDeferred).toBe(true);
-    last.timers.handshakeComplete();
+    expect(hub.tunnel.state.deferred.has(last)).toBe(true);
+    // As when a response of ours is sent.
+    last.lastInitiationMs = clock.now;
     initiations(hub, clock, 2 * TURNS);
     expect(last.initiations).toBe(0);
     expect(peers.slice(0, -1).every(({ initiations: sent }) => sent === 1)).toBe(true);
   });
+});
+
+it("interfaces of one lane share its turns, and a peer or an interface that goes waits no more", () => {
+  const pace = new InitiationPace();
+  const one = makeHub(pace);
+  const other = makeHub(pace);
+  callAll(one.hub);
+  callAll(other.hub);
+  const totals = [0, 0];
+  for (let turn = 0; turn < 8; turn++) {
+    const sent = [one.hub, other.hub].map(({ outgoing }) => outgoing.splice(0).length);
+    expect(sent[0]! + sent[1]!).toBeLessThanOrEqual(INITIATIONS_PER_TURN);
+    totals[0]! += sent[0]!;
+    totals[1]! += sent[1]!;
+    for (const { hub, clock } of [one, other]) {
+      clock.now++;
+      hub.settle();
+    }
+  }
+  // Neither waits for the other to be done.
+  expect(Math.max(...totals)).toBeLessThan(PEERS);
+  expect(Math.min(...totals)).toBeGreaterThanOrEqual(INITIATIONS_PER_TURN);
+  const { state } = one.hub.tunnel;
+  const before = state.deferred.size;
+  one.hub.tunnel.removePeer([...state.deferred][0]!);
+  expect(state.deferred.size).toBe(before - 1);
+  one.hub.tunnel.down();
+  expect(state.deferred.size).toBe(0);
 });

@@ -6,6 +6,7 @@ import { ENDPOINT_BYTES, endpointLayout, Slab, slabLayout } from "../../src/byte
 import { nobleCipher } from "../../src/crypto/noble-cipher.ts";
 import { opensslSuite } from "../../src/crypto/openssl.ts";
 import type { Suite, TransportCipher } from "../../src/crypto/suite.ts";
+import type { InitiationPace } from "../../src/tunnel/initiation-pace.ts";
 import type { SubmitBatch } from "../../src/tunnel/offload.ts";
 import type { Outbox } from "../../src/tunnel/outbox.ts";
 import type { Peer } from "../../src/tunnel/peer.ts";
@@ -86,6 +87,8 @@ export class SimNode {
     readonly stagingBudget?: StagingBudget;
     /** In place of what the seed gives. */
     readonly entropy?: (out: Uint8Array) => void;
+    /** Shared with other nodes of the same lane. */
+    readonly pace?: InitiationPace;
   }) {
     this.slab = options.slab ?? new Slab();
     const suite = options.suite ?? opensslSuite;
@@ -100,6 +103,7 @@ export class SimNode {
       stagingBudget: options.stagingBudget ?? { bytes: 0 },
       submit: options.submit,
       siblings: options.siblings,
+      pace: options.pace,
     });
     this.tunnel.setPrivateKey(options.secret);
     suite.publicKey(this.publicKey, options.secret);

@@ -17,7 +17,7 @@ function push(queue: HandshakeQueue, isPreferred = false, length = 148): boolean
 
 describe("HandshakeQueue", () => {
   it("gives messages of all sizes back with their endpoints, oldest first", () => {
-    const queue = new HandshakeQueue();
+    const queue = new HandshakeQueue({ waiting: 0 });
     expect(queue.take()).toBeUndefined();
     for (const length of [148, 92, 64]) push(queue, false, length);
     for (const length of [148, 92, 64]) {
@@ -29,7 +29,7 @@ describe("HandshakeQueue", () => {
   });
 
   it("keeps the last quarter for those with a cookie or an answer", () => {
-    const queue = new HandshakeQueue();
+    const queue = new HandshakeQueue({ waiting: 0 });
     for (let i = 0; i < PLAIN_MAX; i++) expect(push(queue)).toBe(true);
     expect(push(queue)).toBe(false);
     for (let i = PLAIN_MAX; i < HANDSHAKE_QUEUE_MAX; i++) expect(push(queue, true)).toBe(true);
@@ -41,7 +41,7 @@ describe("HandshakeQueue", () => {
   });
 
   it("goes round its ring without mixing entries", () => {
-    const queue = new HandshakeQueue();
+    const queue = new HandshakeQueue({ waiting: 0 });
     const bytes = new Uint8Array(148);
     let next = 0;
     let expected = 0;
@@ -59,7 +59,7 @@ describe("HandshakeQueue", () => {
   });
 
   it("is under load from an eighth on, and for a second after", () => {
-    const queue = new HandshakeQueue();
+    const queue = new HandshakeQueue({ waiting: 0 });
     expect(queue.isUnderLoad(0)).toBe(false);
     for (let i = 1; i < UNDER_LOAD_COUNT; i++) push(queue);
     expect(queue.isUnderLoad(0)).toBe(false);
