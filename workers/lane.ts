@@ -6,11 +6,13 @@ import { LaneHost } from "../src/io/lane-host.ts";
 import { loadNative } from "../src/io/load-native.ts";
 import { NativeCipher } from "../src/io/native-cipher.ts";
 import { nativeSuite } from "../src/io/native-suite.ts";
+import { addNice } from "../src/io/thread-nice.ts";
 import type { LaneData } from "../src/lane/messages.ts";
 
 if (parentPort === null)
   throw new Error("workers/lane is started by the engine, as a worker thread");
 const data = workerData as LaneData;
+addNice(data.nice);
 const native = loadNative();
 const byName = suiteByName(data.crypto);
 if (byName === undefined) throw new Error(`there is no crypto backend called "${data.crypto}"`);

@@ -4,6 +4,7 @@
  */
 import { withoutKeys } from "../bytes/secret-text.ts";
 import { type Lanes, parseLanes } from "../engine/lane-count.ts";
+import { LANE_NICE, parseNice } from "../engine/lane-nice.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -60,4 +61,8 @@ export function cryptoBackend(environment: Environment): "openssl" | "noble" {
 
 export function lanesOption(environment: Environment): Lanes {
   return parseLanes(environment["WIREHAUL_LANES"] ?? "1", "--lanes or WIREHAUL_LANES");
+}
+
+export function laneNice(environment: Environment): number {
+  return parseNice(environment["WIREHAUL_LANE_NICE"] ?? `${LANE_NICE}`, "WIREHAUL_LANE_NICE");
 }

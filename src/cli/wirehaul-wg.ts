@@ -19,6 +19,7 @@ import {
   cryptoBackend,
   descriptor,
   descriptors,
+  laneNice,
   lanesOption,
   parseArguments,
 } from "./wirehaul-wg-settings.ts";
@@ -80,6 +81,7 @@ async function serve(name: string, level: LogLevel, readyFd: number | undefined)
   const engine = new Engine({
     crypto: cryptoBackend(process.env),
     lanes: lanesOption(process.env),
+    laneNice: laneNice(process.env),
     verbose: level === "verbose",
     log: (lineLevel, device, text) => writeLog(level, lineLevel, device, text),
   });

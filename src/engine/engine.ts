@@ -7,6 +7,7 @@ import type { Native } from "../io/native.ts";
 import { Device } from "./device.ts";
 import { HandshakePool } from "./handshake-pool.ts";
 import { checkLanes, type Lanes as LanesOption, laneCount } from "./lane-count.ts";
+import { checkNice, LANE_NICE } from "./lane-nice.ts";
 import { Lanes } from "./lanes.ts";
 import { createTun, givenTunName, type Tun } from "./tun.ts";
 
@@ -18,6 +19,11 @@ export interface EngineOptions {
   readonly verbose?: boolean;
   /** Threads that packets pass through: 1 to 64, or "auto": half of the cores, 8 at most. Default: 1. */
   readonly lanes?: LanesOption;
+  /**
+   * Added to the niceness of those threads: below 0, they come before other programs that want the same core. Where the process
+   * may not (CAP_SYS_NICE, RLIMIT_NICE) it stays. Default: -10.
+   */
+  readonly laneNice?: number;
 }
 
 export interface DeviceOptions {
@@ -53,7 +59,11 @@ export class Engine {
     this.#lanes = new Lanes(
       this.#native,
       count,
-      { crypto: this.#crypto, verbose: options.verbose ?? false },
+      {
+        crypto: this.#crypto,
+        verbose: options.verbose ?? false,
+        nice: checkNice(options.laneNice ?? LANE_NICE, "laneNice"),
+      },
       {
         gone: (key, reason) => this.#lose(key, reason),
         log: (key, level, text) => this.#log(level, this.#devices.get(key)?.name ?? "", text),

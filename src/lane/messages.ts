@@ -17,6 +17,8 @@ export interface LaneData {
   /** Which lane this is, of how many. */
   readonly lane: number;
   readonly lanes: number;
+  /** Added to the thread's niceness, where it may. */
+  readonly nice: number;
 }
 
 /** What lanes say to each other about an interface that several serve. The leader is lane 0. */

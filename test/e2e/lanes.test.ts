@@ -1,5 +1,7 @@
 /** Several lanes serve one interface, and lanes that die are started again, on the real thing. */
 
+import { readdirSync } from "node:fs";
+import { getPriority } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect } from "vitest";
@@ -155,6 +157,33 @@ labTest("a port in use is refused, though lanes share theirs", async (lab) => {
   await until("the port is free", async () => (await socketsOn(namespace, before)) === 0);
   await namespace.ip([`link set dev ${second.name} up`]);
   await until("it is bound", async () => (await socketsOn(namespace, before)) === 2 * LANES);
+});
+
+/** Niceness of the threads of a process. */
+function nicesOf(pid: number): number[] {
+  return readdirSync(`/proc/${pid}/task`).map((thread) => getPriority(Number(thread)));
+}
+
+labTest("lanes alone come before other programs, as far as was said", async (lab) => {
+  const namespace = await lab.namespace("n");
+  const cases: readonly [readonly string[], Readonly<Record<string, string>>, number, number][] = [
+    [[], {}, 0, -10],
+    [[], { WIREHAUL_LANE_NICE: "0" }, 0, 0],
+    // Who makes the whole program humbler makes lanes so.
+    [["nice", "-n", "15"], {}, 15, 5],
+    // Without the right to it they stay as they are.
+    [["setpriv", "--bounding-set", "-sys_nice", "--inh-caps", "-sys_nice"], {}, 0, 0],
+  ];
+  for (const [prefix, settings, own, lanes] of cases) {
+    const command = [...prefix, process.execPath, join(ROOT, "bin", "wirehaul-wg"), "-f"];
+    const name = lab.interfaceName("p");
+    const program = namespace.spawn([...command, name], { ...spread, ...settings });
+    await until("it serves", async () => (await attempt(["wg", "show", name])).code === 0);
+    const others = nicesOf(program.pid).filter((nice) => nice !== own);
+    const title = `${prefix.join(" ")} ${JSON.stringify(settings)}`;
+    expect(others, title).toEqual(own === lanes ? [] : Array(LANES).fill(lanes));
+    await program.stop();
+  }
 });
 
 describe("options", () => {

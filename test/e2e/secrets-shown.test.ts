@@ -108,7 +108,8 @@ labTest("arguments that are keys are not repeated", async (lab) => {
     expect(result.stderr).not.toBe("");
     expect(inText(result.stderr + result.stdout, secrets), args.join(" ")).toEqual({});
   }
-  for (const variable of ["WG_TUN_FD", "WG_UAPI_FD", "WIREHAUL_CRYPTO", "WIREHAUL_LANES"]) {
+  const variables = ["WG_TUN_FD", "WG_UAPI_FD", "WIREHAUL_CRYPTO", "WIREHAUL_LANES"];
+  for (const variable of [...variables, "WIREHAUL_LANE_NICE"]) {
     const result = await namespace.attempt([process.execPath, PROGRAM, "-f", lab.name("w")], {
       environment: { [variable]: key },
     });

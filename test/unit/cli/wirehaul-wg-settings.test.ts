@@ -3,6 +3,7 @@ import {
   cryptoBackend,
   descriptor,
   descriptors,
+  laneNice,
   lanesOption,
   parseArguments,
 } from "../../../src/cli/wirehaul-wg-settings.ts";
@@ -39,6 +40,17 @@ describe("the environment of wirehaul-wg", () => {
     expect(() => descriptor({ FD: text }, "FD")).toThrow(`FD must be a file descriptor's number`);
     // It was taken for NaN, and failed far from here.
     expect(() => descriptors({ FDS: `6,${text}` }, "FDS")).toThrow("FDS must be a file descriptor");
+  });
+
+  it("says how far lanes are ahead of other programs", () => {
+    expect(laneNice({})).toBe(-10);
+    expect(laneNice({ WIREHAUL_LANE_NICE: "-20" })).toBe(-20);
+    expect(laneNice({ WIREHAUL_LANE_NICE: "0" })).toBe(0);
+    for (const bad of ["", "-21", "20", "1.5", "x", "-"]) {
+      expect(() => laneNice({ WIREHAUL_LANE_NICE: bad })).toThrow(
+        "WIREHAUL_LANE_NICE must be a whole number from -20 to 19",
+      );
+    }
   });
 
   it("names a backend and a number of lanes", () => {

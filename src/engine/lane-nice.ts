@@ -1,0 +1,26 @@
+/** How far a lane's thread is ahead of other programs when they want the same core (nice(2)). */
+import { withoutKeys } from "../bytes/secret-text.ts";
+
+/**
+ * Ours, added to what the process has: as the kernel's own network work comes before programs, so do lanes, but not without bound. A
+ * transfer's own ends would else keep the lane waiting that they wait for (docs/decisions/0021).
+ */
+export const LANE_NICE = -10;
+/** nice(2). */
+const NICE_MIN = -20;
+const NICE_MAX = 19;
+
+/** A whole number as people write it; throws with the fix. `source` names where it stands. */
+export function parseNice(text: string, source: string): number {
+  if (/^-?[0-9]{1,2}$/.test(text)) return checkNice(Number(text), source);
+  throw new Error(refusal(text, source));
+}
+
+export function checkNice(nice: number, source: string): number {
+  if (Number.isInteger(nice) && nice >= NICE_MIN && nice <= NICE_MAX) return nice;
+  throw new RangeError(refusal(String(nice), source));
+}
+
+function refusal(text: string, source: string): string {
+  return `${source} must be a whole number from ${NICE_MIN} to ${NICE_MAX}, it is "${withoutKeys(text)}"`;
+}
