@@ -2,8 +2,8 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
-import { attempt } from "../src/cli/demo/command.ts";
 import { ROOT } from "../src/cli/demo/implementations.ts";
+import { attempt } from "../src/control/linux/command.ts";
 import type { FloodFigures } from "./flood.ts";
 import type { HandshakesFigures } from "./handshakes.ts";
 import type { LaneResult } from "./lane.ts";

@@ -2,7 +2,7 @@
  * `wirehaul demo [--peer wireguard-go] [--seconds N] [--json]`: two network namespaces of this machine, a tunnel between a
  * wirehaul-wg and a second WireGuard, measured. Touches nothing outside those namespaces and removes them, whatever happens.
  */
-import { attempt } from "./demo/command.ts";
+import { attempt } from "../control/linux/command.ts";
 import {
   findProgram,
   IMPLEMENTATIONS,

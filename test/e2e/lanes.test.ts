@@ -3,13 +3,13 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect } from "vitest";
-import { attempt, type Background, run, until } from "../../src/cli/demo/command.ts";
 import { ROOT } from "../../src/cli/demo/implementations.ts";
 import { generateKeys } from "../../src/cli/demo/keys.ts";
 import { addressLine, type Lab, type Namespace } from "../../src/cli/demo/lab.ts";
 import { iperf, ping, pingUntil } from "../../src/cli/demo/measure.ts";
 import { makePair } from "../../src/cli/demo/pair.ts";
 import { configurationText, WireguardNode } from "../../src/cli/demo/wireguard-node.ts";
+import { attempt, type Background, run, until } from "../../src/control/linux/command.ts";
 import { homeOf } from "../../src/tunnel/siblings.ts";
 import { labTest } from "./harness/lab-test.ts";
 import { statusOf } from "./harness/status.ts";

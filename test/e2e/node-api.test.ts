@@ -2,9 +2,9 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
-import type { Background } from "../../src/cli/demo/command.ts";
 import { ROOT } from "../../src/cli/demo/implementations.ts";
 import type { Lab } from "../../src/cli/demo/lab.ts";
+import type { Background } from "../../src/control/linux/command.ts";
 import type { NetworkSummary } from "../../src/control/node/view.ts";
 import { labTest } from "./harness/lab-test.ts";
 import type { Machine } from "./harness/machine.ts";

@@ -5,9 +5,9 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, type TestContext, test } from "vitest";
-import { attempt, run } from "../../src/cli/demo/command.ts";
 import { findProgram, ROOT } from "../../src/cli/demo/implementations.ts";
 import type { Lab } from "../../src/cli/demo/lab.ts";
+import { attempt, run } from "../../src/control/linux/command.ts";
 import { labTest } from "./harness/lab-test.ts";
 import { skip } from "./harness/skip.ts";
 import { expectGone, expectTunnel, isReady, makeSide } from "./harness/unprivileged-side.ts";

@@ -1,5 +1,5 @@
 /** Ping and iperf3 between two namespaces, as figures. */
-import { until } from "./command.ts";
+import { until } from "../../control/linux/command.ts";
 import type { Namespace } from "./lab.ts";
 
 export interface PingOptions {

@@ -5,6 +5,7 @@
 import { createConnection } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { Lab, Namespace } from "../../../src/cli/demo/lab.ts";
 import {
   attempt,
   type Background,
@@ -12,8 +13,7 @@ import {
   type RunOptions,
   run,
   until,
-} from "../../../src/cli/demo/command.ts";
-import type { Lab, Namespace } from "../../../src/cli/demo/lab.ts";
+} from "../../../src/control/linux/command.ts";
 
 const PROGRAM = fileURLToPath(new URL("./node-program.mjs", import.meta.url));
 const OWN = ["/run/netns", "/run/wireguard", "/run/wirehaul"];
