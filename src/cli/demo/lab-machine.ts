@@ -69,6 +69,11 @@ export class LabMachine {
     return ["nsenter", "-t", `${this.#holder.pid}`, "-m", "-n", "--", ...inside, ...command];
   }
 
+  /** A path of the machine's own, as it is called from outside. */
+  pathOf(inside: string): string {
+    return join(`/proc/${this.#holder.pid}/root`, inside);
+  }
+
   async exec(
     command: readonly string[],
     namespace?: string,
@@ -96,10 +101,10 @@ export class LabMachine {
   }
 
   /** Starts `wirehaul node run` and waits until its API serves. */
-  async runNode(args: readonly string[] = []): Promise<Background> {
+  async runNode(args: readonly string[] = [], limitMs = 60_000): Promise<Background> {
     const command = [process.execPath, PROGRAM, "node", "run", "--state", this.folder, ...args];
     const node = this.spawn(command);
-    await node.waitFor(SERVING, 60_000);
+    await node.waitFor(SERVING, limitMs);
     return node;
   }
 
