@@ -22,6 +22,7 @@ const SERVING = "serving /run/wirehaul/api.sock";
 /** An object of `ip -j`, as far as it is looked at. */
 export interface IpRow {
   readonly ifname: string;
+  readonly ifindex: number;
   readonly address: string;
   readonly mtu: number;
   readonly flags: readonly string[];
