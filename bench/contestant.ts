@@ -1,5 +1,5 @@
 /** What the bench compares: WireGuard implementations, and the bare cable. */
-import { attempt } from "../src/cli/demo/command.ts";
+
 import {
   IMPLEMENTATIONS,
   type Implementation,
@@ -8,6 +8,7 @@ import {
 import type { Lab, Namespace } from "../src/cli/demo/lab.ts";
 import { pingUntil } from "../src/cli/demo/measure.ts";
 import { makePair, type Pair } from "../src/cli/demo/pair.ts";
+import { attempt } from "../src/control/linux/command.ts";
 
 /** "none" is the cable without a tunnel: what the machine could do at best. */
 export type Contestant = Implementation | "none";

@@ -1,7 +1,8 @@
 /** `e2e`: throughput, delay, CPU, memory and start of one contestant in one round, both ends on this machine. */
-import { attempt } from "../src/cli/demo/command.ts";
+
 import type { Lab } from "../src/cli/demo/lab.ts";
 import { type IperfOptions, type IperfResult, iperf, ping } from "../src/cli/demo/measure.ts";
+import { attempt } from "../src/control/linux/command.ts";
 import type { Course } from "./contestant.ts";
 import { cpuSeconds, residentBytes } from "./process-cost.ts";
 import { tell } from "./progress.ts";

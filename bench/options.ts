@@ -2,7 +2,7 @@
 import { CONTESTANTS, type Contestant, isPresent } from "./contestant.ts";
 import type { Effort } from "./measures.ts";
 
-export type Part = "lane" | "micro" | "e2e" | "peers" | "handshakes" | "flood" | "scale";
+export type Part = "lane" | "micro" | "e2e" | "peers" | "handshakes" | "flood" | "scale" | "node";
 /** In the order in which they are run. */
 export const PARTS: readonly Part[] = [
   "lane",
@@ -12,17 +12,19 @@ export const PARTS: readonly Part[] = [
   "handshakes",
   "flood",
   "scale",
+  "node",
 ];
 
 export const USAGE: string = `usage: npm run bench -- [all|${PARTS.join("|")}]... [--smoke] [--check]
-         [--rounds N] [--seconds N] [--gigabytes N] [--most N] [--only NAME,NAME]
+         [--rounds N] [--seconds N] [--gigabytes N] [--most N] [--networks N] [--only NAME,NAME]
 
-  --smoke        short: one round, one second a stream, no search of UDP rates, 100 interfaces at most
+  --smoke        short: one round, one second a stream, no search of UDP rates, 100 interfaces at most, 20 networks
   --check        exit code 1 if a ratio or count is beyond its bound
   --rounds N     how often each contestant is measured, by turns
   --seconds N    of each stream
   --gigabytes N  of TCP traffic, in the first round, after which memory is read; 0: none
   --most N       interfaces in one process
+  --networks N   on one node
   --only NAMES   of ${CONTESTANTS.join(", ")}
 `;
 
@@ -32,15 +34,16 @@ export interface Options {
   readonly rounds: number;
   readonly contestants: readonly Contestant[];
   readonly most: number;
+  readonly networks: number;
   /** Longest that one step of micro is repeated, in seconds. */
   readonly microSeconds: number;
   readonly isChecked: boolean;
 }
 
-const SMOKE = { seconds: 1, rounds: 1, gigabytes: 0, most: 100 };
-const FULL = { seconds: 5, rounds: 3, gigabytes: 10, most: 1_000 };
+const SMOKE = { seconds: 1, rounds: 1, gigabytes: 0, most: 100, networks: 20 };
+const FULL = { seconds: 5, rounds: 3, gigabytes: 10, most: 1_000, networks: 1_000 };
 
-const NUMBER_NAMES = ["seconds", "rounds", "gigabytes", "most"] as const;
+const NUMBER_NAMES = ["seconds", "rounds", "gigabytes", "most", "networks"] as const;
 /** Ours: of any of them; more is a slip of the finger. */
 const NUMBER_MAX = 10_000;
 
@@ -71,13 +74,14 @@ export function parseOptions(args: readonly string[]): Options | string {
       }
     } else return `"${word}" is not understood`;
   }
-  const { seconds, rounds, gigabytes, most } = numbers;
+  const { seconds, rounds, gigabytes, most, networks } = numbers;
   return {
     parts: parts.length === 0 ? PARTS : PARTS.filter((part) => parts.includes(part)),
     effort: { seconds, pings: isSmoke ? 50 : 500, hasUdpSearch: !isSmoke, gigabytes },
     rounds,
     contestants,
     most,
+    networks,
     microSeconds: isSmoke ? 0.1 : 1,
     isChecked: args.includes("--check"),
   };

@@ -1,10 +1,10 @@
 /** `peers`: what configured peers cost that never speak: memory of each, and the time that it takes to configure many. */
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { run, until } from "../src/cli/demo/command.ts";
 import type { Implementation } from "../src/cli/demo/implementations.ts";
 import type { Lab } from "../src/cli/demo/lab.ts";
 import { type PeerSettings, WireguardNode } from "../src/cli/demo/wireguard-node.ts";
+import { run, until } from "../src/control/linux/command.ts";
 import { inLab } from "./in-lab.ts";
 import { residentBytes } from "./process-cost.ts";
 import type { Line } from "./table.ts";

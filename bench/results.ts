@@ -2,13 +2,14 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
-import { attempt } from "../src/cli/demo/command.ts";
 import { ROOT } from "../src/cli/demo/implementations.ts";
+import { attempt } from "../src/control/linux/command.ts";
 import type { FloodFigures } from "./flood.ts";
 import type { HandshakesFigures } from "./handshakes.ts";
 import type { LaneResult } from "./lane.ts";
 import type { Figures } from "./measures.ts";
 import type { MicroFigure } from "./micro.ts";
+import type { NodeFigures } from "./node.ts";
 import type { PeersFigures } from "./peers.ts";
 import type { ByContestant } from "./rounds.ts";
 import type { ScaleFigures } from "./scale.ts";
@@ -22,6 +23,7 @@ export interface Results {
   handshakes?: ByContestant<HandshakesFigures>;
   flood?: ByContestant<FloodFigures>;
   scale?: readonly ScaleFigures[];
+  node?: NodeFigures;
 }
 
 async function facts(): Promise<object> {

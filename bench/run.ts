@@ -10,6 +10,7 @@
  *   handshakes  initiations answered per second
  *   flood       what a flood of initiations from one source leaves of a TCP stream
  *   scale       many interfaces in one process
+ *   node        many networks on one node: rebuilt from its disk, started again, one peer changed
  */
 import { type Contestant, makeCourse, versionOf, withTunnel } from "./contestant.ts";
 import { FLOOD_LINES, measureFlood } from "./flood.ts";
@@ -19,6 +20,7 @@ import { inLab } from "./in-lab.ts";
 import { formatLane, measureLane } from "./lane.ts";
 import { LINES, measure } from "./measures.ts";
 import { formatMicro, measureMicro } from "./micro.ts";
+import { formatNode, measureNode } from "./node.ts";
 import { type Options, type Part, parseOptions, USAGE } from "./options.ts";
 import { measurePeers, PEERS_LINES } from "./peers.ts";
 import { tell } from "./progress.ts";
@@ -29,7 +31,7 @@ import { formatScale, measureScale } from "./scale.ts";
 import { formatFigures } from "./table.ts";
 
 const HANDSHAKE_SECONDS_MAX = 2;
-const PARTS_OF_ROOT: readonly Part[] = ["e2e", "peers", "handshakes", "flood", "scale"];
+const PARTS_OF_ROOT: readonly Part[] = ["e2e", "peers", "handshakes", "flood", "scale", "node"];
 
 function print(part: Part | "ratios", text: string): void {
   process.stdout.write(`\n${part}\n\n${text}\n`);
@@ -107,6 +109,11 @@ async function runPart(part: Part, options: Options, results: Results): Promise<
     case "scale": {
       results.scale = await measureScale(options.most);
       print(part, formatScale(results.scale));
+      return 0;
+    }
+    case "node": {
+      results.node = await measureNode(options.networks);
+      print(part, formatNode(results.node));
       return 0;
     }
   }

@@ -1,8 +1,8 @@
 /** System calls that wirehaul makes to carry packets, by its own counters: reads and writes of TUN, receives and sends of UDP. */
 import { join } from "node:path";
-import { run } from "../src/cli/demo/command.ts";
 import { ROOT } from "../src/cli/demo/implementations.ts";
 import type { Pair } from "../src/cli/demo/pair.ts";
+import { run } from "../src/control/linux/command.ts";
 import type { InterfaceStatus } from "../src/lane/status.ts";
 
 /** Calls of both ends so far; NaN for another implementation, which does not count them. Waits (epoll) are not among them. */

@@ -64,9 +64,9 @@ const PACKAGES = {
     iperf3: () => findProgram("iperf3"),
     procps: () => findProgram("sysctl"),
     udhcpc: () => findProgram("udhcpc"),
+    nftables: () => findProgram("nft"),
   },
   test: {
-    nftables: () => findProgram("nft"),
     "wireguard-go": () => findProgram("wireguard-go"),
     tcpdump: () => findProgram("tcpdump"),
     curl: () => findProgram("curl"),

@@ -1,9 +1,9 @@
 /** What happens to the network while the soak runs: one thing after the other, in a circle, with pauses. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { run, until } from "../../src/cli/demo/command.ts";
 import { generateKeys, generatePsk } from "../../src/cli/demo/keys.ts";
 import type { Namespace } from "../../src/cli/demo/lab.ts";
 import { pingUntil } from "../../src/cli/demo/measure.ts";
+import { run, until } from "../../src/control/linux/command.ts";
 import { configureSpoke, type Network, SPOKES, type Spoke, type SpokeTitle } from "./network.ts";
 
 export interface SoakEvent {

@@ -4,12 +4,12 @@
  * restarted, killed, stopped and cut off.
  */
 import { fileURLToPath } from "node:url";
-import { type Background, run } from "../../src/cli/demo/command.ts";
 import { type Implementation, startCommand } from "../../src/cli/demo/implementations.ts";
 import { generateKeys } from "../../src/cli/demo/keys.ts";
 import { addressLine, type Lab, type Namespace } from "../../src/cli/demo/lab.ts";
 import { pingUntil } from "../../src/cli/demo/measure.ts";
 import { configurationText, WireguardNode } from "../../src/cli/demo/wireguard-node.ts";
+import { type Background, run } from "../../src/control/linux/command.ts";
 
 export const SPOKES = ["steady", "guest", "frail"] as const;
 export type SpokeTitle = (typeof SPOKES)[number];

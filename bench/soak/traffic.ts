@@ -1,6 +1,7 @@
 /** The traffic of the soak: transfers by turns, and pings without end of which every window is judged. */
-import type { Background } from "../../src/cli/demo/command.ts";
+
 import { type IperfOptions, iperf } from "../../src/cli/demo/measure.ts";
+import type { Background } from "../../src/control/linux/command.ts";
 import { HUB_INNER, type Network } from "./network.ts";
 
 export interface Window {

@@ -1,8 +1,10 @@
 /**
  * `wirehaul demo [--peer wireguard-go] [--seconds N] [--json]`: two network namespaces of this machine, a tunnel between a
- * wirehaul-wg and a second WireGuard, measured. Touches nothing outside those namespaces and removes them, whatever happens.
+ * wirehaul-wg and a second WireGuard, measured; then two tenants on two nodes. Touches nothing outside namespaces of its own and
+ * removes them, whatever happens.
  */
-import { attempt } from "./demo/command.ts";
+import { attempt } from "../control/linux/command.ts";
+import { SWEEP, sweepAfter, watchOver } from "./demo/guard.ts";
 import {
   findProgram,
   IMPLEMENTATIONS,
@@ -13,6 +15,7 @@ import { Lab } from "./demo/lab.ts";
 import { iperf, ping, pingUntil } from "./demo/measure.ts";
 import { makePair } from "./demo/pair.ts";
 import { type DemoReport, formatReport, isSuccess, Palette } from "./demo/report.ts";
+import { showTenants } from "./demo/tenants.ts";
 
 const USAGE = `Usage: wirehaul demo [--peer ${IMPLEMENTATIONS.join("|")}] [--seconds N] [--json]\n`;
 const SECONDS_MAX = 3600;
@@ -20,7 +23,7 @@ const PINGS = { count: 10, intervalSeconds: 0.05 };
 const UDP_RATE = 100_000_000;
 /** A datagram that fits the tunnel's MTU of 1420 whole. */
 const UDP_BYTES = 1200;
-const TOOLS = ["ip", "ping", "wg", "iperf3"];
+const TOOLS = ["ip", "ping", "wg", "iperf3", "nft", "sysctl", "nsenter", "unshare"];
 
 export interface Options {
   readonly peer: Implementation;
@@ -63,6 +66,10 @@ function obstacle(options: Options): string | undefined {
 }
 
 export async function demo(args: readonly string[]): Promise<number> {
+  if (args[0] === SWEEP) {
+    await sweepAfter(Number(args[1]));
+    return 0;
+  }
   const options = parseDemo(args);
   if (options === undefined) {
     process.stderr.write(USAGE);
@@ -73,6 +80,7 @@ export async function demo(args: readonly string[]): Promise<number> {
     process.stderr.write(`wirehaul demo: ${problem}\n`);
     return 1;
   }
+  const endWatch = watchOver();
   const lab = new Lab();
   try {
     const report = await measure(lab, options);
@@ -90,6 +98,7 @@ export async function demo(args: readonly string[]): Promise<number> {
     return 1;
   } finally {
     await lab.close();
+    endWatch();
   }
 }
 
@@ -123,6 +132,7 @@ async function measure(lab: Lab, options: Options): Promise<DemoReport> {
     tcpReverse,
     udp,
     show: [await shown(a.node.name), await shown(b.node.name)],
+    tenants: await showTenants(lab, tell),
   };
 }
 

@@ -4,6 +4,7 @@ import { Command, CommanderError, Option } from "commander";
 import { withoutKeys } from "../bytes/secret-text.ts";
 import { API_SOCKET, askApi } from "../control/api/client.ts";
 import type { Nic } from "../control/model/nic.ts";
+import type { Workload } from "../control/model/workload.ts";
 import type { AgentStatus } from "../control/node/agent.ts";
 import type { Explanation } from "../control/node/explain.ts";
 import type { DryRun } from "../control/node/networks.ts";
@@ -18,6 +19,7 @@ import {
   portLines,
   statusLines,
   summaryLines,
+  workloadLines,
 } from "./node/show.ts";
 
 interface Common {
@@ -139,6 +141,18 @@ export async function nodeCommands(args: readonly string[]): Promise<number> {
       id === undefined
         ? ask<NetworkSummary[]>(flags, "GET", "/v1/networks", summaryLines)
         : ask<NetworkDetails>(flags, "GET", `/v1/networks/${encodeURIComponent(id)}`, detailLines),
+  );
+  local(
+    add(network, "attach <id> <file>", "attaches a workload, or changes it; - is standard input"),
+  ).action((id: string, file: string, flags: Common) => {
+    const path = `/v1/networks/${encodeURIComponent(id)}/workloads`;
+    return ask<Workload>(flags, "POST", path, (made) => workloadLines([made]), readText(file));
+  });
+  local(add(network, "detach <id> <workload>", "detaches a workload")).action(
+    (id: string, workload: string, flags: Common) => {
+      const path = `/v1/networks/${encodeURIComponent(id)}/workloads/${encodeURIComponent(workload)}`;
+      return ask(flags, "DELETE", path, () => []);
+    },
   );
   local(add(network, "rm <id>", "removes one"))
     .option("--drain", "detach its workloads first")

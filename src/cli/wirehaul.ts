@@ -8,10 +8,10 @@ const USAGE = `Usage: wirehaul COMMAND [OPTIONS]
 
   status [IFACE] [--json]    what \`wg show\` cannot tell: drops by reason, paths, handshakes, batches
   demo [--peer wireguard-go] [--seconds N] [--json]
-                             a tunnel between two network namespaces of this machine, measured
+                             a tunnel, and two tenants on two nodes, in namespaces of this machine
   node run|status|plan|explain|ports|nics|config
                              a node of the grid, and what asks it (wirehaul node --help)
-  network add|show|rm --local
+  network add|attach|detach|show|rm --local
                              networks on this node (wirehaul network --help)
   --version, --help
 

@@ -1,9 +1,9 @@
 /** A prefix that is given to another peer takes its traffic there at once, while pings and a stream run. */
 import { describe, expect } from "vitest";
-import { until } from "../../src/cli/demo/command.ts";
 import type { Lab } from "../../src/cli/demo/lab.ts";
 import { iperf, ping, pingUntil } from "../../src/cli/demo/measure.ts";
 import { WireguardNode } from "../../src/cli/demo/wireguard-node.ts";
+import { until } from "../../src/control/linux/command.ts";
 import { labTest } from "./harness/lab-test.ts";
 import { PAIRS, type Roles } from "./harness/subject.ts";
 

@@ -1,11 +1,11 @@
 /** One peer's trouble, or the receiver's, is nobody else's: others' traffic flows, drops are counted, memory stays bounded. */
 import { readFileSync } from "node:fs";
 import { expect } from "vitest";
-import { run, until } from "../../src/cli/demo/command.ts";
 import type { Lab, Namespace } from "../../src/cli/demo/lab.ts";
 import { iperf, ping, pingUntil } from "../../src/cli/demo/measure.ts";
 import { makePair } from "../../src/cli/demo/pair.ts";
 import { WireguardNode } from "../../src/cli/demo/wireguard-node.ts";
+import { run, until } from "../../src/control/linux/command.ts";
 import { STAGED_MAX } from "../../src/tunnel/staging.ts";
 import { labTest } from "./harness/lab-test.ts";
 import { statusOf } from "./harness/status.ts";

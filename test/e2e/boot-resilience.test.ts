@@ -97,7 +97,7 @@ labTest("item 3: killed while it probes: the NIC comes back out of its namespace
 labTest("item 7: a restart goes on with the bridge that is there; nothing is cut", async (lab) => {
   const { machine } = await online(lab);
   const [address = ""] = await machine.addresses("zos");
-  const watch = machine.background(["ip", "-o", "monitor", "address", "link"]);
+  const watch = machine.spawn(["ip", "-o", "monitor", "address", "link"]);
   await machine.kill("SIGKILL");
   // The client of the killed one is gone with it.
   await machine.until("udhcpc has ended", async () => (await machine.pids("udhcpc")).length === 0);

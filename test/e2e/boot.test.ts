@@ -127,7 +127,7 @@ labTest(
     );
     await machine.exec("ip -n workload address add 10.1.0.200/24 dev pub".split(" "));
     await machine.exec("ip -n workload link set dev pub up".split(" "));
-    await machine.execIn("workload", ["ping", "-c", "1", "-W", "5", "10.1.0.1"]);
+    await machine.exec(["ping", "-c", "1", "-W", "5", "10.1.0.1"], "workload");
   },
 );
 

@@ -5,10 +5,10 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect } from "vitest";
-import { attempt, type Finished, run, until } from "../../src/cli/demo/command.ts";
 import { ROOT, startCommand } from "../../src/cli/demo/implementations.ts";
 import { type Lab, type Namespace, socketPath } from "../../src/cli/demo/lab.ts";
 import { WireguardNode } from "../../src/cli/demo/wireguard-node.ts";
+import { attempt, type Finished, run, until } from "../../src/control/linux/command.ts";
 import { labTest } from "./harness/lab-test.ts";
 import { exchange } from "./uapi-client.ts";
 

@@ -4,12 +4,12 @@
  * The machine's clock stays as it is: libfaketime moves the program's. In virtual time: test/sim/clock-back.test.ts.
  */
 import { expect, type TestContext } from "vitest";
-import { until } from "../../src/cli/demo/command.ts";
 import type { Implementation } from "../../src/cli/demo/implementations.ts";
 import type { Lab } from "../../src/cli/demo/lab.ts";
 import { ping, pingUntil } from "../../src/cli/demo/measure.ts";
 import { endpointOf, innerOf, makePair, type Pair } from "../../src/cli/demo/pair.ts";
 import type { WireguardNode } from "../../src/cli/demo/wireguard-node.ts";
+import { until } from "../../src/control/linux/command.ts";
 import { FakeClock } from "./harness/fake-clock.ts";
 import { labTest } from "./harness/lab-test.ts";
 import { statusOf } from "./harness/status.ts";

@@ -4,10 +4,10 @@
  */
 import { fileURLToPath } from "node:url";
 import { describe, expect } from "vitest";
-import { type Background, until } from "../../src/cli/demo/command.ts";
 import { addressLine } from "../../src/cli/demo/lab.ts";
 import { pingUntil } from "../../src/cli/demo/measure.ts";
 import { endpointOf, innerOf, LISTEN_PORT, makePair, type Pair } from "../../src/cli/demo/pair.ts";
+import { type Background, until } from "../../src/control/linux/command.ts";
 import { labTest } from "./harness/lab-test.ts";
 import { statusOf } from "./harness/status.ts";
 import { PAIRS, REFERENCE, SUBJECT } from "./harness/subject.ts";

@@ -1,11 +1,11 @@
 /** The TypeScript backend carries a whole tunnel, with wireguard-go on the other side; a backend that there is none of is refused. */
 import { join } from "node:path";
 import { expect } from "vitest";
-import { attempt, run } from "../../src/cli/demo/command.ts";
 import { ROOT, startCommand } from "../../src/cli/demo/implementations.ts";
 import { iperf, ping, pingUntil } from "../../src/cli/demo/measure.ts";
 import { innerOf, makePair } from "../../src/cli/demo/pair.ts";
 import { WireguardNode } from "../../src/cli/demo/wireguard-node.ts";
+import { attempt, run } from "../../src/control/linux/command.ts";
 import { labTest } from "./harness/lab-test.ts";
 
 labTest("noble for handshakes and transport", async (lab) => {

@@ -1,9 +1,9 @@
 /** An underlay without any IPv4, not even on the loopback: over a router, and between link-local addresses with a scope. */
 import { describe, expect } from "vitest";
-import { run } from "../../src/cli/demo/command.ts";
 import type { Lab, Namespace } from "../../src/cli/demo/lab.ts";
 import { iperf, ping, pingUntil } from "../../src/cli/demo/measure.ts";
 import { LISTEN_PORT } from "../../src/cli/demo/pair.ts";
+import { run } from "../../src/control/linux/command.ts";
 import { PacketCounters } from "./harness/counters.ts";
 import { type End, join, peerOf, startEnd, withPort } from "./harness/ends.ts";
 import { labTest } from "./harness/lab-test.ts";

@@ -4,11 +4,11 @@
  */
 import { existsSync } from "node:fs";
 import { expect } from "vitest";
-import { until } from "../../src/cli/demo/command.ts";
 import { socketPath } from "../../src/cli/demo/lab.ts";
 import { ping } from "../../src/cli/demo/measure.ts";
 import { endpointOf, innerOf, LISTEN_PORT, makePair, type Pair } from "../../src/cli/demo/pair.ts";
 import type { PeerSettings, WireguardNode } from "../../src/cli/demo/wireguard-node.ts";
+import { until } from "../../src/control/linux/command.ts";
 import { labTest } from "./harness/lab-test.ts";
 import { PingStream } from "./harness/ping-stream.ts";
 import { REFERENCE, SUBJECT } from "./harness/subject.ts";

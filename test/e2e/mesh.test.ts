@@ -5,8 +5,8 @@
  */
 import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
-import { type Background, type Finished, until } from "../../src/cli/demo/command.ts";
 import type { Lab, Namespace } from "../../src/cli/demo/lab.ts";
+import { type Background, type Finished, until } from "../../src/control/linux/command.ts";
 import { labTest } from "./harness/lab-test.ts";
 
 const NODES = 200;

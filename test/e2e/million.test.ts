@@ -2,10 +2,10 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
-import { until } from "../../src/cli/demo/command.ts";
 import { addressLine } from "../../src/cli/demo/lab.ts";
 import { ping, pingUntil } from "../../src/cli/demo/measure.ts";
 import { LISTEN_PORT, makePair } from "../../src/cli/demo/pair.ts";
+import { until } from "../../src/control/linux/command.ts";
 import type { InterfaceStatus } from "../../src/lane/status.ts";
 import { labTest } from "./harness/lab-test.ts";
 import { statusOf } from "./harness/status.ts";

@@ -1,10 +1,10 @@
 /** The interface may go to another namespace at any moment; the UDP socket stays where the program was started. */
 import { describe, expect } from "vitest";
-import { until } from "../../src/cli/demo/command.ts";
 import type { Lab, Namespace } from "../../src/cli/demo/lab.ts";
 import { ping, pingUntil } from "../../src/cli/demo/measure.ts";
 import { makePair, type Pair, type PairEnd } from "../../src/cli/demo/pair.ts";
 import { WireguardNode } from "../../src/cli/demo/wireguard-node.ts";
+import { until } from "../../src/control/linux/command.ts";
 import { labTest } from "./harness/lab-test.ts";
 import { PAIRS, type Roles } from "./harness/subject.ts";
 

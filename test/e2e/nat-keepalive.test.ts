@@ -3,10 +3,10 @@
  * gives the flow another port afterwards is followed within the session.
  */
 import { describe, expect } from "vitest";
-import { until } from "../../src/cli/demo/command.ts";
 import type { Lab, Namespace } from "../../src/cli/demo/lab.ts";
 import { ping, pingUntil } from "../../src/cli/demo/measure.ts";
 import { WireguardNode } from "../../src/cli/demo/wireguard-node.ts";
+import { until } from "../../src/control/linux/command.ts";
 import { labTest } from "./harness/lab-test.ts";
 import { knownFlows, makeNatGateway, setNatPort, UDP_TIMEOUT_SECONDS } from "./harness/nat.ts";
 import { PAIRS, type Roles } from "./harness/subject.ts";

@@ -2,26 +2,13 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
-import type { Background } from "../../src/cli/demo/command.ts";
-import { ROOT } from "../../src/cli/demo/implementations.ts";
 import type { Lab } from "../../src/cli/demo/lab.ts";
 import type { NetworkSummary } from "../../src/control/node/view.ts";
 import { labTest } from "./harness/lab-test.ts";
 import type { Machine } from "./harness/machine.ts";
 import { CABLE, meshResources, twoMachines } from "./harness/mesh.ts";
 
-const PROGRAM = join(ROOT, "bin", "wirehaul");
 const SOCKET = "/run/wirehaul/api.sock";
-
-async function startNode(machine: Machine): Promise<Background> {
-  const node = machine.spawn([process.execPath, PROGRAM, "node", "run", "--state", machine.folder]);
-  await node.waitFor(`serving ${SOCKET}`, 60_000);
-  return node;
-}
-
-async function ask(machine: Machine, ...args: readonly string[]): Promise<string> {
-  return await machine.exec([process.execPath, PROGRAM, ...args]);
-}
 
 function file(lab: Lab, name: string, value: unknown): string {
   const path = join(lab.folder, name);
@@ -44,25 +31,25 @@ labTest(
   "item 28: networks by the command line; a restart keeps keys, ports, addresses",
   async (lab) => {
     const machines = await twoMachines(lab);
-    const nodes = await Promise.all(machines.map(startNode));
+    const nodes = await Promise.all(machines.map((machine) => machine.runNode()));
     const resources = await meshResources({ id: "aaa", ports: [3000, 4000] });
     for (const [side, machine] of machines.entries()) {
       const path = file(lab, `net${side}.json`, resources[side]);
-      await ask(machine, "network", "add", "--local", path);
+      await machine.wirehaul(["network", "add", "--local", path]);
     }
     const [a] = machines;
     await a.untilReaches("10.1.2.1", "n-aaa");
     const show = async (): Promise<NetworkSummary[]> =>
-      JSON.parse(await ask(a, "network", "show", "--local", "--json")) as NetworkSummary[];
+      JSON.parse(await a.wirehaul(["network", "show", "--local", "--json"])) as NetworkSummary[];
     const before = await show();
     expect(before).toMatchObject([{ id: "aaa", listenPort: 3000, problem: null }]);
-    expect(await ask(a, "node", "status")).toContain("networks: 1, with problems: 0");
-    expect(await ask(a, "node", "plan")).toBe("nothing to do\n");
-    expect(await ask(a, "node", "ports", "list")).toContain("3000 network aaa");
-    const why = await ask(a, "node", "explain", "10.1.2.9");
+    expect(await a.wirehaul(["node", "status"])).toContain("networks: 1, with problems: 0");
+    expect(await a.wirehaul(["node", "plan"])).toBe("nothing to do\n");
+    expect(await a.wirehaul(["node", "ports", "list"])).toContain("3000 network aaa");
+    const why = await a.wirehaul(["node", "explain", "10.1.2.9"]);
     expect(why).toContain("aaa: peer ");
     expect(why).toContain("10.1.2.0/24 is the longest of the peers' prefixes");
-    expect(await ask(a, "node", "nics", "--json")).toContain("[");
+    expect(await a.wirehaul(["node", "nics", "--json"])).toContain("[");
     const { body: metrics } = await curl(a, "/metrics");
     expect(metrics).toMatch(
       /wirehaul_peer_bytes_total\{network="aaa",peer="\S+",direction="sent"\} [1-9]/,
@@ -75,10 +62,10 @@ labTest(
     nodes[0]?.signal("SIGTERM");
     expect((await nodes[0]?.ended)?.code).toBe(0);
     await a.reboot([CABLE[0]]);
-    await startNode(a);
+    await a.runNode();
     expect(await show()).toEqual(before);
     await a.untilReaches("10.1.2.1", "n-aaa");
-    await ask(a, "network", "rm", "aaa", "--local");
+    await a.wirehaul(["network", "rm", "aaa", "--local"]);
     expect(await a.namespaces()).toEqual([]);
   },
   180_000,

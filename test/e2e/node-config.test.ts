@@ -1,6 +1,6 @@
 /** Two-phase configuration and several NICs. Items of docs/networkd.md, parts C and D. */
 import { expect } from "vitest";
-import type { Lab } from "../../src/cli/demo/lab.ts";
+import type { Lab, Namespace } from "../../src/cli/demo/lab.ts";
 import {
   BootMachine,
   Internet,
@@ -247,6 +247,86 @@ labTest(
     machine.start();
     await machine.untilState("online");
     expect((await machine.request({ status: true })).configuration.config.revision).toBe(0);
+  },
+  120_000,
+);
+
+/**
+ * A switch between a new NIC and a router. That it doesn't carry frames from one port to the other, as if they were in two VLANs, is
+ * the bridge's port isolation: not every kernel has VLANs in its bridges.
+ */
+async function throughSwitch(
+  lab: Lab,
+  machine: BootMachine,
+  nic: string,
+  router: Router,
+): Promise<Namespace> {
+  const between = await lab.namespace("sw");
+  const { number } = router;
+  const lan = [`10.${number}.0.1/24`, `2001:db8:${number}::1/64`];
+  await lab.cable(
+    { namespace: machine.host, name: nic, addresses: [] },
+    { namespace: between, name: "port0", addresses: [] },
+  );
+  await lab.cable(
+    { namespace: between, name: "port1", addresses: [] },
+    { namespace: router.namespace, name: "lan", addresses: lan },
+  );
+  await between.ip([
+    "link add name switch type bridge",
+    "link set port0 master switch",
+    "link set port1 master switch",
+    "link set dev switch up",
+  ]);
+  await router.serve();
+  return between;
+}
+
+async function setApart(between: Namespace, isApart: boolean): Promise<void> {
+  for (const port of ["port0", "port1"]) {
+    await between.ip([`link set dev ${port} type bridge_slave isolated ${isApart ? "on" : "off"}`]);
+  }
+}
+
+labTest(
+  "item 18: a configuration that the switches don't carry is taken back, and is kept once they do",
+  async (lab) => {
+    const { internet, machine } = await threeNics(lab);
+    const [address = ""] = await machine.addresses("zos");
+    const router = await internet.router(4);
+    const between = await throughSwitch(lab, machine, "eth4", router);
+    await setApart(between, true);
+    await machine.until("the new NIC has a carrier", async () =>
+      (await machine.link("eth4")).flags.includes("LOWER_UP"),
+    );
+    const management = {
+      nic: "eth4",
+      roles: ["management"],
+      addresses: ["10.4.0.7/24"],
+      gateways: ["10.4.0.1"],
+    };
+    const config = { revision: 1, nics: [management] };
+    const lost = await machine.request({ config });
+    expect(lost).toMatchObject({
+      kind: "ConfigRolledBack",
+      configuration: { state: "rolled back" },
+    });
+    await machine.untilState("online");
+    expect((await machine.status()).uplink?.nic).toBe("eth1");
+    expect(await machine.addresses("zos")).toEqual([address]);
+    expect((await machine.link("eth4")).master).toBeUndefined();
+    // The farmer mends the switch: the same is applied, and stays.
+    await setApart(between, false);
+    expect((await machine.request({ config })).error).toBeUndefined();
+    await machine.until(
+      "the new NIC is the uplink",
+      async () => (await machine.status()).uplink?.nic === "eth4",
+    );
+    expect(await machine.addresses("zos")).toEqual(["10.4.0.7"]);
+    expect((await machine.request({ status: true })).configuration).toMatchObject({
+      state: "applied",
+      config: { revision: 1 },
+    });
   },
   120_000,
 );

@@ -1,8 +1,8 @@
 /** The shared way out to the Internet, and what it keeps apart. Numbers are those of the mission's checklist. */
 import { describe, expect } from "vitest";
-import { until } from "../../src/cli/demo/command.ts";
 import { generateKeys } from "../../src/cli/demo/keys.ts";
 import type { Lab, Namespace } from "../../src/cli/demo/lab.ts";
+import { until } from "../../src/control/linux/command.ts";
 import { labTest } from "./harness/lab-test.ts";
 import { Machine } from "./harness/machine.ts";
 

@@ -3,8 +3,8 @@
  * (docs/networkd.md).
  */
 import { describe, expect } from "vitest";
-import { until } from "../../src/cli/demo/command.ts";
 import { generateKeys } from "../../src/cli/demo/keys.ts";
+import { until } from "../../src/control/linux/command.ts";
 import { macOf } from "../../src/control/model/names.ts";
 import type { NetworkDetails } from "../../src/control/node/view.ts";
 import { labTest } from "./harness/lab-test.ts";

@@ -1,6 +1,6 @@
 /** Listen ports of networks: unique, leased, published, the same after a reboot. Numbers are those of the mission's checklist. */
 import { describe, expect } from "vitest";
-import { until } from "../../src/cli/demo/command.ts";
+import { until } from "../../src/control/linux/command.ts";
 import type { PortList } from "../../src/control/node/ports.ts";
 import type { NetworkSummary } from "../../src/control/node/view.ts";
 import { labTest } from "./harness/lab-test.ts";

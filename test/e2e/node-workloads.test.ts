@@ -1,7 +1,7 @@
 /** Attach points of workloads: namespaces, TAPs, public addresses that can't be forged. */
 import { describe, expect } from "vitest";
-import { until } from "../../src/cli/demo/command.ts";
 import type { Lab, Namespace } from "../../src/cli/demo/lab.ts";
+import { until } from "../../src/control/linux/command.ts";
 import { labTest } from "./harness/lab-test.ts";
 import { Machine } from "./harness/machine.ts";
 

@@ -1,8 +1,8 @@
 /** What a bystander on the cable sees: message sizes, padding, and the DSCP and ECN bits of the outer header. */
 import { describe, expect } from "vitest";
-import { until } from "../../src/cli/demo/command.ts";
 import { pingUntil } from "../../src/cli/demo/measure.ts";
 import { makePair } from "../../src/cli/demo/pair.ts";
+import { until } from "../../src/control/linux/command.ts";
 import { Capture, type Datagram } from "./harness/capture.ts";
 import { labTest } from "./harness/lab-test.ts";
 import { PAIRS } from "./harness/subject.ts";

@@ -1,9 +1,9 @@
 /** A peer that gets a new address and a new port is followed, within the session it has. */
 import { describe, expect } from "vitest";
-import { until } from "../../src/cli/demo/command.ts";
 import { addressLine } from "../../src/cli/demo/lab.ts";
 import { ping, pingUntil } from "../../src/cli/demo/measure.ts";
 import { makePair, type PairEnd } from "../../src/cli/demo/pair.ts";
+import { until } from "../../src/control/linux/command.ts";
 import { labTest } from "./harness/lab-test.ts";
 import { PAIRS } from "./harness/subject.ts";
 

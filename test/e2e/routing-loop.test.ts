@@ -5,11 +5,11 @@
  */
 import { readFileSync } from "node:fs";
 import { describe, expect } from "vitest";
-import { until } from "../../src/cli/demo/command.ts";
 import type { Implementation } from "../../src/cli/demo/implementations.ts";
 import type { Lab, Namespace } from "../../src/cli/demo/lab.ts";
 import { ping, pingUntil } from "../../src/cli/demo/measure.ts";
 import type { PeerSettings } from "../../src/cli/demo/wireguard-node.ts";
+import { until } from "../../src/control/linux/command.ts";
 import { type End, peerOf, startEnd, withPort } from "./harness/ends.ts";
 import { labTest } from "./harness/lab-test.ts";
 import { statusOf } from "./harness/status.ts";

@@ -5,22 +5,23 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, type TestContext, test } from "vitest";
-import { attempt, run } from "../../src/cli/demo/command.ts";
 import { findProgram, ROOT } from "../../src/cli/demo/implementations.ts";
 import type { Lab } from "../../src/cli/demo/lab.ts";
+import { attempt, type Finished, run } from "../../src/control/linux/command.ts";
 import { labTest } from "./harness/lab-test.ts";
 import { skip } from "./harness/skip.ts";
 import { expectGone, expectTunnel, isReady, makeSide } from "./harness/unprivileged-side.ts";
 
 const UNIT = join(ROOT, "packaging", "systemd", "wirehaul-wg@.service");
+const NODE_UNIT = join(ROOT, "packaging", "systemd", "wirehaul-node.service");
 const SYSUSERS = join(ROOT, "packaging", "sysusers.d", "wirehaul.conf");
 /** systemd's exposure, from 0 to 10; 1.7 of them are what a VPN is: network, TUN device, one capability, a JIT. */
 const EXPOSURE_MAX = 1.8;
 
 /** Values by key, in order; a key may come several times. */
-function settings(): Map<string, string[]> {
+function settings(unit = UNIT): Map<string, string[]> {
   const found = new Map<string, string[]>();
-  for (const line of readFileSync(UNIT, "utf8").split("\n")) {
+  for (const line of readFileSync(unit, "utf8").split("\n")) {
     const [, key, value] = /^(\w+)=(.*)$/.exec(line) ?? [];
     if (key !== undefined) found.set(key, [...(found.get(key) ?? []), value!]);
   }
@@ -52,6 +53,36 @@ labTest("systemd-analyze verify finds no fault, but one that is put in", async (
   const bad = await attempt(["systemd-analyze", "verify", path]);
   expect(bad.stderr).toContain("address family");
 });
+
+labTest(
+  "item 2: the node's unit comes before all that waits for the network, and nothing of that is waited for",
+  async (lab, context) => {
+    needAnalyze(context);
+    const unit = settings(NODE_UNIT);
+    expect(unit.get("Before")).toEqual(["network-online.target"]);
+    expect(unit.get("WantedBy")).toEqual(["multi-user.target"]);
+    // It is there again in any case, and asks for no network.
+    expect(unit.get("Restart")).toEqual(["always"]);
+    for (const key of ["After", "Wants", "Requires", "BindsTo"]) {
+      const text = (unit.get(key) ?? []).join(" ");
+      expect(text, key).not.toMatch(/network(-online)?\.target/);
+    }
+    const text = readFileSync(NODE_UNIT, "utf8");
+    const program = join(ROOT, "bin", "wirehaul");
+    const verify = async (changed: string): Promise<Finished> => {
+      const path = join(lab.folder, "wirehaul-node.service");
+      writeFileSync(path, changed.replace("/usr/bin/wirehaul ", `${program} `));
+      return await attempt(["systemd-analyze", "verify", path]);
+    };
+    expect(text).toContain("ExecStart=/usr/bin/wirehaul node run\n");
+    expect(await verify(text)).toMatchObject({ code: 0, stdout: "", stderr: "" });
+    // After what it is before: a cycle, which the check does find.
+    const cycle = text
+      .replace("Wants=", "Wants=network-online.target ")
+      .replace("After=", "After=network-online.target ");
+    expect((await verify(cycle)).stderr).toMatch(/ordering cycle/i);
+  },
+);
 
 labTest(`systemd-analyze security rates it at most ${EXPOSURE_MAX}`, async (lab, context) => {
   needAnalyze(context);

@@ -3,9 +3,9 @@
  * again, within the session; the peer follows. In the kernel's netns.sh: "another interface route takes precedence".
  */
 import { describe, expect } from "vitest";
-import { until } from "../../src/cli/demo/command.ts";
 import { addressLine, type Lab } from "../../src/cli/demo/lab.ts";
 import { iperf, ping, pingUntil } from "../../src/cli/demo/measure.ts";
+import { until } from "../../src/control/linux/command.ts";
 import { type End, join, startEnd, withPort } from "./harness/ends.ts";
 import { labTest } from "./harness/lab-test.ts";
 import { connect, makeRouter, type Uplink } from "./harness/router.ts";

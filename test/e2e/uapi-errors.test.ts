@@ -5,11 +5,11 @@
  */
 import { existsSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { run, until } from "../../src/cli/demo/command.ts";
 import { type Implementation, startCommand } from "../../src/cli/demo/implementations.ts";
 import { generateKeys } from "../../src/cli/demo/keys.ts";
 import { Lab, socketPath } from "../../src/cli/demo/lab.ts";
 import { WireguardNode } from "../../src/cli/demo/wireguard-node.ts";
+import { run, until } from "../../src/control/linux/command.ts";
 import { Capture } from "./harness/capture.ts";
 import { labTest } from "./harness/lab-test.ts";
 import { REFERENCE, SUBJECT } from "./harness/subject.ts";

@@ -4,7 +4,7 @@
  */
 import { readFileSync, statSync } from "node:fs";
 import { describe, expect } from "vitest";
-import { attempt, run, until } from "../../src/cli/demo/command.ts";
+import { attempt, run, until } from "../../src/control/linux/command.ts";
 import { labTest } from "./harness/lab-test.ts";
 import { type Capability, type Machine, USER_ID } from "./harness/unprivileged.ts";
 import { expectGone, expectTunnel, isReady, makeSide } from "./harness/unprivileged-side.ts";

@@ -2,12 +2,12 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, type TestContext } from "vitest";
-import { until } from "../../src/cli/demo/command.ts";
 import type { Implementation } from "../../src/cli/demo/implementations.ts";
 import { startCommand } from "../../src/cli/demo/implementations.ts";
 import { generateKeys, type KeyPair } from "../../src/cli/demo/keys.ts";
 import { type Lab, type Namespace, socketPath } from "../../src/cli/demo/lab.ts";
 import { iperf, ping, pingUntil } from "../../src/cli/demo/measure.ts";
+import { until } from "../../src/control/linux/command.ts";
 import { labTest } from "./harness/lab-test.ts";
 import { skip } from "./harness/skip.ts";
 import { PAIRS } from "./harness/subject.ts";

@@ -1,9 +1,9 @@
 /** The same `wg` commands on the subject and on wireguard-go leave the same configuration, field by field, and fail alike. */
 import { describe, expect } from "vitest";
-import { attempt } from "../../src/cli/demo/command.ts";
 import { generateKeys, generatePsk } from "../../src/cli/demo/keys.ts";
 import type { Lab } from "../../src/cli/demo/lab.ts";
 import { WireguardNode } from "../../src/cli/demo/wireguard-node.ts";
+import { attempt } from "../../src/control/linux/command.ts";
 import { labTest } from "./harness/lab-test.ts";
 import { REFERENCE, SUBJECT } from "./harness/subject.ts";
 

@@ -4,11 +4,11 @@
  */
 import { fileURLToPath } from "node:url";
 import { describe, expect } from "vitest";
-import { until } from "../../src/cli/demo/command.ts";
 import { generateKeys } from "../../src/cli/demo/keys.ts";
 import { addressLine, type Lab } from "../../src/cli/demo/lab.ts";
 import { ping, pingUntil } from "../../src/cli/demo/measure.ts";
 import { LISTEN_PORT, makePair, type Pair, type PairEnd } from "../../src/cli/demo/pair.ts";
+import { until } from "../../src/control/linux/command.ts";
 import { Capture } from "./harness/capture.ts";
 import { PacketCounters } from "./harness/counters.ts";
 import { withPort } from "./harness/ends.ts";

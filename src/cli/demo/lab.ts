@@ -6,7 +6,13 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { attempt, Background, type Finished, type RunOptions, run } from "./command.ts";
+import {
+  attempt,
+  Background,
+  type Finished,
+  type RunOptions,
+  run,
+} from "../../control/linux/command.ts";
 import { RunRecord, sweep } from "./leftovers.ts";
 
 const SOCKET_FOLDER = "/var/run/wireguard";

@@ -1,5 +1,5 @@
 /** Ping and iperf3 between two namespaces, as figures. */
-import { until } from "./command.ts";
+import { type Finished, type RunOptions, until } from "../../control/linux/command.ts";
 import type { Namespace } from "./lab.ts";
 
 export interface PingOptions {
@@ -21,8 +21,13 @@ export interface PingResult {
   readonly roundTrips: readonly number[];
 }
 
+/** Where a program can be run: a namespace, or one of a machine of its own. */
+export interface Place {
+  attempt(command: readonly string[], options?: RunOptions): Promise<Finished>;
+}
+
 export async function ping(
-  from: Namespace,
+  from: Place,
   address: string,
   options: PingOptions = {},
 ): Promise<PingResult> {
@@ -45,7 +50,7 @@ export async function ping(
 }
 
 /** Pings once at a time until an answer comes. */
-export async function pingUntil(from: Namespace, address: string, limitMs = 20_000): Promise<void> {
+export async function pingUntil(from: Place, address: string, limitMs = 20_000): Promise<void> {
   await until(
     `${address} answers`,
     async () => (await ping(from, address, { count: 1, waitSeconds: 1 })).received === 1,

@@ -9,6 +9,18 @@ export interface DemoReport {
   readonly tcpReverse: IperfResult;
   readonly udp: IperfResult;
   readonly show: readonly [string, string];
+  readonly tenants: {
+    readonly checks: readonly Check[];
+    /** What `wirehaul node explain` says. */
+    readonly explanation: string;
+  };
+}
+
+/** Something that was tried, and whether it was as said. */
+export interface Check {
+  readonly title: string;
+  readonly isGood: boolean;
+  readonly text: string;
 }
 
 const BOLD = "\u001b[1m";
@@ -49,15 +61,9 @@ function pingLine(result: PingResult): string {
   return `${result.received} of ${result.sent} answered${time}`;
 }
 
-/** Whether everything that the demo tried worked. */
+/** Whether everything that the demo tried was as said. */
 export function isSuccess(report: DemoReport): boolean {
-  return checks(report).every(({ isGood }) => isGood);
-}
-
-interface Check {
-  readonly title: string;
-  readonly isGood: boolean;
-  readonly text: string;
+  return [...checks(report), ...report.tenants.checks].every(({ isGood }) => isGood);
 }
 
 /** A path without loss: a demo machine that is busy may lose some datagrams. */
@@ -84,16 +90,27 @@ function checks(report: DemoReport): Check[] {
 }
 
 export function formatReport(report: DemoReport, palette: Palette): string {
-  const list = checks(report);
-  const width = Math.max(...list.map(({ title }) => title.length));
-  const lines = list.map(
-    ({ title, isGood, text }) => `  ${title.padEnd(width)}  ${palette.verdict(isGood)}  ${text}`,
-  );
+  const tunnel = checks(report);
+  const { checks: seen, explanation } = report.tenants;
+  const width = Math.max(...[...tunnel, ...seen].map(({ title }) => title.length));
+  const lines = (list: readonly Check[]): string[] =>
+    list.map(
+      ({ title, isGood, text }) => `  ${title.padEnd(width)}  ${palette.verdict(isGood)}  ${text}`,
+    );
   const [first, second] = report.implementations;
   return [
     palette.bold(`${first} <-> ${second}`),
-    ...lines,
+    ...lines(tunnel),
     "",
     ...report.show.flatMap((text) => [text.trim(), ""]),
+    palette.bold("red and green: two tenants, both with 10.1.0.0/16, on two nodes, a and b"),
+    ...lines(seen),
+    "",
+    "wirehaul node explain 10.1.2.5, on a:",
+    ...explanation
+      .trimEnd()
+      .split("\n")
+      .map((line) => `  ${line}`),
+    "",
   ].join("\n");
 }

@@ -1,5 +1,5 @@
 /** One WireGuard interface in a namespace, served by any implementation and driven by `wg` and `ip`. */
-import { attempt, type Background, run, until } from "./command.ts";
+import { attempt, type Background, run, until } from "../../control/linux/command.ts";
 import { type Implementation, startCommand } from "./implementations.ts";
 import { generateKeys, type KeyPair } from "./keys.ts";
 import { addressLine, type Lab, type Namespace } from "./lab.ts";

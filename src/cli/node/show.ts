@@ -1,6 +1,7 @@
 /** How answers of a node's API look to a person. Pure. */
 
 import type { Nic } from "../../control/model/nic.ts";
+import type { Workload } from "../../control/model/workload.ts";
 import type { AgentStatus } from "../../control/node/agent.ts";
 import type { Explanation } from "../../control/node/explain.ts";
 import type { DryRun } from "../../control/node/networks.ts";
@@ -79,4 +80,13 @@ export function detailLines(network: NetworkDetails): Lines {
       return `  peer ${publicKey} by ${now?.endpoint ?? "nothing known"} for ${allowedIps.join(", ")}, handshakes ${now?.handshakes ?? 0}`;
     }),
   ];
+}
+
+export function workloadLines(workloads: readonly Workload[]): Lines {
+  return workloads.map((workload) => {
+    if (workload.kind === "tap") return `${workload.id}: TAP`;
+    const where =
+      workload.namespace === undefined ? "TAP" : `${workload.interface} in ${workload.namespace}`;
+    return `${workload.id}: ${workload.kind}, ${where}: ${workload.addresses.join(", ")}`;
+  });
 }

@@ -65,5 +65,8 @@ function explain({ code, message }: NodeJS.ErrnoException, path: string): string
   }
   if (code === "EACCES")
     return `no right to ask at ${path}: run as root, or join the socket's group`;
+  if (code === "ECONNRESET" || code === "EPIPE") {
+    return `${path}: the node has ended the connection; if too many ask at once, try again`;
+  }
   return `${path}: ${message}`;
 }

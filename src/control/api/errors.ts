@@ -62,7 +62,12 @@ function codeOf(error: Error): ErrorCode {
     : "failed";
 }
 
+/** Ours: what a person reads; what was sent may come back in a message. */
+const MESSAGE_MAX = 4_096;
+
 /** The answer to an error. */
 export function errorBody(error: Error): ErrorBody {
-  return { error: { code: codeOf(error), message: withoutKeys(error.message) } };
+  const whole = withoutKeys(error.message);
+  const message = whole.length > MESSAGE_MAX ? `${whole.slice(0, MESSAGE_MAX)} ...` : whole;
+  return { error: { code: codeOf(error), message } };
 }

@@ -22,7 +22,7 @@ export function describeApi(routes: readonly Route[]): object {
     content: { "application/json": { schema: schemaOf(ERROR) } },
   };
   const paths: Record<string, Record<string, object>> = {};
-  for (const { method, path, summary, query, body, type = "application/json" } of routes) {
+  for (const { method, path, summary, query, body, answer } of routes) {
     const inPath = [...path.matchAll(/:(\w+)/g)].map(([, name = ""]) => ({
       name,
       in: "path",
@@ -53,7 +53,16 @@ export function describeApi(routes: readonly Route[]): object {
                 content: { "application/json": { schema: schemaOf(body) } },
               },
             }),
-        responses: { "200": { description: "Done", content: { [type]: {} } }, default: error },
+        responses: {
+          "200": {
+            description: "Done",
+            content:
+              answer === undefined
+                ? { "text/plain": {} }
+                : { "application/json": { schema: schemaOf(answer) } },
+          },
+          default: error,
+        },
       },
     };
   }

@@ -6,6 +6,20 @@ import { workloadSchema } from "../model/workload.ts";
 import type { Agent } from "../node/agent.ts";
 import { explainAddress, explainPeer } from "../node/explain.ts";
 import type { NetworkDetails } from "../node/view.ts";
+import {
+  configurationAnswer,
+  emptyAnswer,
+  explainAnswer,
+  leaseAnswer,
+  networkAnswer,
+  networkDetailsAnswer,
+  networksAnswer,
+  nicsAnswer,
+  planAnswer,
+  portsAnswer,
+  statusAnswer,
+  workloadAnswer,
+} from "./answers.ts";
 import { ApiError } from "./errors.ts";
 import { metricsText } from "./metrics.ts";
 
@@ -23,8 +37,8 @@ export interface Route {
   readonly summary: string;
   readonly query?: z.ZodType<Record<string, string>, unknown>;
   readonly body?: z.ZodType;
-  /** "text/plain": the answer is text; else JSON. */
-  readonly type?: "text/plain";
+  /** What it answers; absent: text. */
+  readonly answer?: z.ZodType;
   readonly run: (agent: Agent, call: Call) => unknown;
 }
 
@@ -50,18 +64,21 @@ export const ROUTES: readonly Route[] = [
     method: "GET",
     path: "/v1/status",
     summary: "Boot, configuration, and networks that are not as they should be",
+    answer: statusAnswer,
     run: (agent) => agent.status(),
   },
   {
     method: "GET",
     path: "/v1/nics",
     summary: "The census: NICs with addresses, routes and gateways",
+    answer: nicsAnswer,
     run: (agent) => agent.nics,
   },
   {
     method: "GET",
     path: "/v1/config",
     summary: "The node configuration in force; null where the NICs are the machine's own",
+    answer: configurationAnswer.nullable(),
     run: (agent) => agent.status().configuration,
   },
   {
@@ -71,6 +88,7 @@ export const ROUTES: readonly Route[] = [
       "Changes the node configuration; taken back if the registry is lost, unless probation=false",
     query: query({ probation: flag }),
     body: nodeConfigSchema,
+    answer: configurationAnswer,
     run: (agent, call) => agent.configure(call.body, call.query["probation"] !== "false"),
   },
   {
@@ -78,18 +96,21 @@ export const ROUTES: readonly Route[] = [
     path: "/v1/config",
     summary: "Takes all roles and static addresses back",
     query: query({ probation: flag }),
+    answer: configurationAnswer,
     run: (agent, call) => agent.unconfigure(call.query["probation"] !== "false"),
   },
   {
     method: "GET",
     path: "/v1/networks",
     summary: "All networks",
+    answer: networksAnswer,
     run: (agent) => agent.networks.list(),
   },
   {
     method: "GET",
     path: "/v1/networks/:id",
     summary: "A network, its workloads, its WireGuard device; no secrets",
+    answer: networkDetailsAnswer,
     run: (agent, { params }) => agent.networks.show(params["id"] ?? ""),
   },
   {
@@ -97,6 +118,7 @@ export const ROUTES: readonly Route[] = [
     path: "/v1/networks/:id",
     summary: "Creates or changes a network; answers when it is so on the machine",
     body: networkResourceSchema,
+    answer: networkAnswer,
     run: (agent, { params, body }) => {
       const id = (body as { id?: unknown } | null)?.id;
       if (id !== params["id"]) throw new ApiError("invalid", "id is not the one in the path");
@@ -108,6 +130,7 @@ export const ROUTES: readonly Route[] = [
     path: "/v1/networks/:id",
     summary: "Removes a network; with drain=true its workloads are detached first",
     query: query({ drain: flag }),
+    answer: emptyAnswer,
     run: async (agent, call) => {
       await agent.networks.remove(call.params["id"] ?? "", {
         drain: call.query["drain"] === "true",
@@ -119,6 +142,7 @@ export const ROUTES: readonly Route[] = [
     method: "GET",
     path: "/v1/plan",
     summary: "What would be done now to make the machine as it should be; does nothing",
+    answer: planAnswer,
     run: (agent) => agent.networks.plan(),
   },
   {
@@ -126,12 +150,14 @@ export const ROUTES: readonly Route[] = [
     path: "/v1/networks/:id/workloads",
     summary: "Attaches a workload: join, tap or public address",
     body: workloadSchema,
+    answer: workloadAnswer,
     run: (agent, { params, body }) => agent.networks.attach(params["id"] ?? "", body),
   },
   {
     method: "DELETE",
     path: "/v1/networks/:id/workloads/:workload",
     summary: "Detaches a workload",
+    answer: emptyAnswer,
     run: async (agent, { params }) => {
       await agent.networks.detach(params["id"] ?? "", params["workload"] ?? "");
       return {};
@@ -141,6 +167,7 @@ export const ROUTES: readonly Route[] = [
     method: "GET",
     path: "/v1/ports",
     summary: "Listen ports in use, leased and reserved",
+    answer: portsAnswer,
     run: (agent) => agent.networks.ports(),
   },
   {
@@ -148,6 +175,7 @@ export const ROUTES: readonly Route[] = [
     path: "/v1/ports/leases",
     summary: "Leases a port, one of the node's choice if none is named",
     body: leaseSchema,
+    answer: leaseAnswer,
     run: (agent, { body }) => {
       const { holder, seconds, port } = body as z.infer<typeof leaseSchema>;
       return agent.networks.leasePort(holder, seconds, port);
@@ -158,6 +186,7 @@ export const ROUTES: readonly Route[] = [
     path: "/v1/ports/leases/:port",
     summary: "Ends a lease before its time",
     query: query({ holder: z.string() }),
+    answer: emptyAnswer,
     run: (agent, call) => {
       agent.networks.endPortLease(Number(call.params["port"]), call.query["holder"] ?? "");
       return {};
@@ -168,6 +197,7 @@ export const ROUTES: readonly Route[] = [
     path: "/v1/explain",
     summary: "Where packets to a peer or an address go, and why",
     query: query({ peer: z.string().optional(), address: z.string().optional() }),
+    answer: explainAnswer,
     run: async (agent, call) => {
       const { peer, address } = call.query;
       if ((peer === undefined) === (address === undefined)) {
@@ -183,7 +213,6 @@ export const ROUTES: readonly Route[] = [
     method: "GET",
     path: "/metrics",
     summary: "Prometheus text",
-    type: "text/plain",
     run: async (agent) =>
       await metricsText(await details(agent), agent.status().boot?.internet, Date.now()),
   },

@@ -5,7 +5,8 @@
 import { chmodSync, lstatSync, mkdirSync, rmSync } from "node:fs";
 import { createConnection, type Socket } from "node:net";
 import { dirname } from "node:path";
-import { type FastifyInstance, fastify } from "fastify";
+import type { Duplex } from "node:stream";
+import { type FastifyInstance, type FastifyReply, fastify } from "fastify";
 import { z } from "zod";
 import { loadNative } from "../../io/load-native.ts";
 import { parseOrRefuse } from "../model/problem.ts";
@@ -18,6 +19,10 @@ import { type Call, ROUTES } from "./routes.ts";
 export const BODY_BYTES_MAX: number = 4 * 1024 * 1024;
 /** Ours: what is sent through a socket on the same machine is there at once. */
 const REQUEST_MS = 30_000;
+/** Ours: how often requests that take too long are looked for. */
+const LOOK_MS = 5_000;
+/** Ours: those who may ask are few; with a body of the longest each this is what memory has to hold. */
+const CONNECTIONS_MAX = 64;
 const SOCKET_MODE = 0o660;
 /** Ours: of who is in more groups than that, only the primary one counts (Linux allows 65,536). */
 const GROUPS_MAX = 1_024;
@@ -67,17 +72,36 @@ function build({ agent, path, log }: ApiServerOptions): FastifyInstance {
     forceCloseConnections: true,
     exposeHeadRoutes: false,
     logger: false,
-    clientErrorHandler: (error, socket) => {
+    http: {
+      // On a Unix socket there is one host.
+      requireHostHeader: false,
+      headersTimeout: REQUEST_MS,
+      connectionsCheckingInterval: LOOK_MS,
+    },
+    clientErrorHandler: (error, socket) => endWith(socket, error),
+    // Paths that make no sense; without this the answer has another form.
+    frameworkErrors: (error, _request, reply) => {
       const body = errorBody(error);
-      const text = JSON.stringify(body);
-      const status = ERROR_STATUS[body.error.code];
-      if (socket.writable) {
-        socket.end(
-          `HTTP/1.1 ${status} Error\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\nConnection: close\r\n\r\n${text}`,
-        );
-      }
+      const plain = reply as unknown as FastifyReply;
+      void plain.code(ERROR_STATUS[body.error.code]).send(body);
     },
   });
+  const { server } = app;
+  server.maxConnections = CONNECTIONS_MAX;
+  let isFull = false;
+  server.on("drop", () => {
+    if (!isFull) log("error", `${path}: ${CONNECTIONS_MAX} connections at once are the most`);
+    isFull = true;
+  });
+  server.on("connection", () => {
+    isFull = false;
+  });
+  server.on("connect", (_request, socket) =>
+    endWith(socket, new ApiError("bad_request", "this is no proxy")),
+  );
+  server.on("checkExpectation", (request) =>
+    endWith(request.socket, new ApiError("bad_request", "only 100-continue can be expected")),
+  );
   app.setErrorHandler((error: Error, request, reply) => {
     const body = errorBody(error);
     const { code, message } = body.error;
@@ -100,7 +124,7 @@ function build({ agent, path, log }: ApiServerOptions): FastifyInstance {
     log("error", `refused a request of user ${peer.uid} (process ${peer.pid})`);
     throw new ApiError("forbidden", "root and the group of the socket may ask, nobody else");
   });
-  for (const { method, path: url, query, body, type, run } of ROUTES) {
+  for (const { method, path: url, query, body, answer: shape, run } of ROUTES) {
     app.route({
       method,
       url,
@@ -117,7 +141,7 @@ function build({ agent, path, log }: ApiServerOptions): FastifyInstance {
           body: request.body,
         };
         const answer = await run(agent, call);
-        if (type !== undefined) return reply.type(`${type}; version=0.0.4`).send(answer);
+        if (shape === undefined) return reply.type("text/plain; version=0.0.4").send(answer);
         return reply.type("application/json").send(JSON.stringify(answer));
       },
     });
@@ -127,6 +151,16 @@ function build({ agent, path, log }: ApiServerOptions): FastifyInstance {
     reply.type("application/json").send(description),
   );
   return app;
+}
+
+/** Answers where there is no request that could be answered, and ends the connection. */
+function endWith(socket: Duplex, error: Error): void {
+  const body = errorBody(error);
+  const text = JSON.stringify(body);
+  if (!socket.writable) return;
+  const head = `HTTP/1.1 ${ERROR_STATUS[body.error.code]} Error\r\nContent-Type: application/json`;
+  const length = `Content-Length: ${Buffer.byteLength(text)}`;
+  socket.end(`${head}\r\n${length}\r\nConnection: close\r\n\r\n${text}`);
 }
 
 interface Peer {

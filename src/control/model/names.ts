@@ -46,6 +46,13 @@ export function markOf(network: string): string {
   return `${MARK}${network}`;
 }
 
+/** The network that a mark is of; undefined: it is none, or one of what no network owns (the exit, the uplink, a probe ...). */
+export function networkOfMark(mark: string | undefined): string | undefined {
+  if (mark?.startsWith(MARK) !== true) return undefined;
+  const id = mark.slice(MARK.length);
+  return isId(id) ? id : undefined;
+}
+
 /** The network namespace, and the leg of its bridge in it. */
 export function namespaceName(network: string): string {
   return `n-${network}`;

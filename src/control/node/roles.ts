@@ -23,7 +23,7 @@ export interface RolesOptions {
 
 /** Mark of a namespace's loopback; the exit's is that of all who share it. */
 const MARKS: Readonly<Record<string, string>> = {
-  [OVERLAY_NAMESPACE]: "overlay",
+  [OVERLAY_NAMESPACE]: "/overlay",
   [EXIT_NAMESPACE]: SHARED_MARK.slice(MARK.length),
 };
 

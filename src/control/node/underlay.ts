@@ -1,13 +1,13 @@
 /** What the networks rest on: MTU of the way out, prefixes of the LAN, the link of the IPv6 default route; read from the kernel. */
 import { listAddresses, listLinks, listRoutes } from "../linux/ip.ts";
 import { cidrOf, formatCidr, networkOf } from "../model/cidr.ts";
-import { MARK } from "../model/names.ts";
+import { networkOfMark, SHARED_MARK } from "../model/names.ts";
 import type { Underlay } from "./exit.ts";
 
 /** Of Ethernet, where nothing else is known. */
 const MTU_DEFAULT = 1500;
 
-/** `sockets`: the namespace that holds the sockets; undefined: this process's. Links of Wirehaul's own don't count. */
+/** `sockets`: the namespace that holds the sockets; undefined: this process's. Links of networks don't count; the uplink's bridge does. */
 export async function readUnderlay(sockets: string | undefined, seed: string): Promise<Underlay> {
   const [links, routes4, routes6] = await Promise.all([
     listLinks(sockets),
@@ -16,7 +16,7 @@ export async function readUnderlay(sockets: string | undefined, seed: string): P
   ]);
   const [hostLinks, addresses] = await Promise.all([listLinks(), listAddresses()]);
   const own = new Set(
-    hostLinks.filter(({ ifalias }) => ifalias?.startsWith(MARK)).map(({ ifname }) => ifname),
+    hostLinks.filter(({ ifalias }) => isOfNetworks(ifalias)).map(({ ifname }) => ifname),
   );
   const lan = new Set<string>();
   for (const { ifname, addr_info } of addresses) {
@@ -37,4 +37,8 @@ export async function readUnderlay(sockets: string | undefined, seed: string): P
     lan: [...lan].sort(),
     device6: host6.find(({ dst, dev }) => dst === "default" && !own.has(dev ?? ""))?.dev,
   };
+}
+
+function isOfNetworks(alias: string | undefined): boolean {
+  return alias === SHARED_MARK || networkOfMark(alias) !== undefined;
 }

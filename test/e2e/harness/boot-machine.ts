@@ -1,14 +1,12 @@
-/**
- * A machine to boot: a network namespace with a private mount namespace (its own /run/netns and /run/wirehaul), NICs that are ends of
- * veth pairs, routers with dnsmasq at the other ends, and a registry behind the routers.
- */
+/** A machine to boot: NICs that are ends of veth pairs, routers with dnsmasq at the other ends, and a registry behind the routers. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { type Background, run, until } from "../../../src/cli/demo/command.ts";
 import type { Lab, Namespace } from "../../../src/cli/demo/lab.ts";
+import { type IpRow, LabMachine, powerOn } from "../../../src/cli/demo/lab-machine.ts";
+import { type Background, run, until } from "../../../src/control/linux/command.ts";
 import type { Nic } from "../../../src/control/model/nic.ts";
 import type { BootStatus } from "../../../src/control/node/boot/boot.ts";
 import type { ConfigurationStatus } from "../../../src/control/node/configuration.ts";
@@ -156,21 +154,6 @@ export interface BootEvent {
   readonly [key: string]: unknown;
 }
 
-/** An object of `ip -j`, as far as tests look at it. */
-export interface IpRow {
-  readonly ifname: string;
-  readonly address: string;
-  readonly mtu: number;
-  readonly flags: readonly string[];
-  readonly ifalias?: string;
-  readonly master?: string;
-  readonly linkinfo?: { readonly info_kind?: string };
-  readonly addr_info?: readonly { readonly scope: string; readonly local: string }[];
-  readonly dst?: string;
-  readonly gateway?: string;
-  readonly name?: string;
-}
-
 export interface Reply {
   readonly status: BootStatus;
   readonly configuration: ConfigurationStatus;
@@ -187,60 +170,27 @@ function commandOf(pid: number): string {
   }
 }
 
-export class BootMachine {
-  readonly lab: Lab;
-  readonly namespace: Namespace;
+export class BootMachine extends LabMachine {
   readonly events: BootEvent[] = [];
-  readonly #holder: Background;
   #node: ChildProcess | undefined;
   #ended: Promise<void> = Promise.resolve();
   #requests = 0;
 
-  constructor(lab: Lab, namespace: Namespace, holder: Background) {
-    this.lab = lab;
-    this.namespace = namespace;
-    this.#holder = holder;
-  }
-
   static async make(lab: Lab, label = "m"): Promise<BootMachine> {
-    const namespace = await lab.namespace(label);
-    const folders = "/run/netns /run/wirehaul";
-    const script = `mkdir -p ${folders}; for d in ${folders}; do mount -t tmpfs tmpfs $d; done; echo mounted; exec sleep infinity`;
-    const holder = namespace.spawn(["unshare", "-m", "sh", "-c", script]);
-    await holder.waitFor("mounted");
-    return new BootMachine(lab, namespace, holder);
-  }
-
-  /** A command line that runs in this machine. */
-  command(command: readonly string[]): string[] {
-    return ["nsenter", "-t", `${this.#holder.pid}`, "-m", "-n", "--", ...command];
-  }
-
-  async exec(command: readonly string[]): Promise<string> {
-    return await run(this.command(command));
-  }
-
-  background(command: readonly string[]): Background {
-    return this.lab.spawn(this.command(command));
+    return new BootMachine(await powerOn(lab, label));
   }
 
   async hasLink(name: string): Promise<boolean> {
-    return (await this.ip("link show")).some(({ ifname }) => ifname === name);
+    return (await this.links()).includes(name);
   }
 
   /** Processes of a name in this machine's own network namespace. */
   async pids(name: string): Promise<number[]> {
-    const inside = (await run(["ip", "netns", "pids", this.namespace.name])).split("\n");
+    const inside = (await run(["ip", "netns", "pids", this.host.name])).split("\n");
     return inside
       .filter(Boolean)
       .map(Number)
       .filter((pid) => commandOf(pid) === name);
-  }
-
-  /** Runs `ip -j ARGS`. */
-  async ip(args: string): Promise<IpRow[]> {
-    const text = await this.exec(["ip", "-j", ...args.split(" ")]);
-    return text.trim() === "" ? [] : (JSON.parse(text) as IpRow[]);
   }
 
   async link(name: string): Promise<IpRow> {
@@ -249,16 +199,11 @@ export class BootMachine {
     return link;
   }
 
-  /** Runs in a namespace of the machine's own. */
-  async execIn(name: string, command: readonly string[]): Promise<string> {
-    return await this.exec(["ip", "netns", "exec", name, ...command]);
-  }
-
   /** A NIC whose cable ends at a router, which serves from now on. It is down, as after power-on. */
   async plug(nic: string, router: Router): Promise<void> {
     const { namespace, number } = router;
     await run(
-      `ip link add ${nic} netns ${this.namespace.name} type veth peer name lan netns ${namespace.name}`.split(
+      `ip link add ${nic} netns ${this.host.name} type veth peer name lan netns ${namespace.name}`.split(
         " ",
       ),
     );
@@ -273,7 +218,7 @@ export class BootMachine {
   /** A NIC without a carrier. */
   async plugNothing(nic: string): Promise<void> {
     await run(
-      `ip link add ${nic} netns ${this.namespace.name} type veth peer name x${nic} netns ${this.namespace.name}`.split(
+      `ip link add ${nic} netns ${this.host.name} type veth peer name x${nic} netns ${this.host.name}`.split(
         " ",
       ),
     );

@@ -1,69 +1,22 @@
-/**
- * A machine of its own on this machine: a network namespace, and a mount namespace with its own /run/netns, /run/wireguard and
- * /run/wirehaul, so that names of several nodes don't meet. A holder process keeps both; `Lab` removes all of it.
- */
+/** A machine whose node is the networks alone, with a socket by which a test calls their methods (node-program.mjs). */
 import { createConnection } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import {
-  attempt,
-  type Background,
-  type Finished,
-  type RunOptions,
-  run,
-  until,
-} from "../../../src/cli/demo/command.ts";
-import type { Lab, Namespace } from "../../../src/cli/demo/lab.ts";
+import type { Lab } from "../../../src/cli/demo/lab.ts";
+import { LabMachine, powerOn } from "../../../src/cli/demo/lab-machine.ts";
+import type { Background } from "../../../src/control/linux/command.ts";
 
 const PROGRAM = fileURLToPath(new URL("./node-program.mjs", import.meta.url));
-const OWN = ["/run/netns", "/run/wireguard", "/run/wirehaul"];
 
 export type NodeOptions = Readonly<Record<string, unknown>>;
 
-export class Machine {
-  readonly host: Namespace;
-  /** Where its state is. */
-  readonly folder: string;
-  readonly #lab: Lab;
-  readonly #label: string;
-  #holder: Background;
+export class Machine extends LabMachine {
   #node: Background | undefined;
   #starts = 0;
   #socket = "";
 
-  private constructor(lab: Lab, label: string, host: Namespace, holder: Background) {
-    this.#lab = lab;
-    this.#label = label;
-    this.host = host;
-    this.#holder = holder;
-    this.folder = join(lab.folder, `state-${label}`);
-  }
-
   static async create(lab: Lab, label: string): Promise<Machine> {
-    const host = await lab.namespace(label);
-    return new Machine(lab, label, host, await hold(host));
-  }
-
-  /** A command line that runs in the machine, or in one of its own namespaces. */
-  command(command: readonly string[], namespace?: string): string[] {
-    const inside = namespace === undefined ? [] : ["ip", "netns", "exec", namespace];
-    return ["nsenter", "-t", `${this.#holder.pid}`, "-m", "-n", ...inside, ...command];
-  }
-
-  async exec(
-    command: readonly string[],
-    namespace?: string,
-    options: RunOptions = {},
-  ): Promise<string> {
-    return await run(this.command(command, namespace), options);
-  }
-
-  async attempt(command: readonly string[], namespace?: string): Promise<Finished> {
-    return await attempt(this.command(command, namespace));
-  }
-
-  spawn(command: readonly string[], namespace?: string): Background {
-    return this.#lab.spawn(this.command(command, namespace));
+    return new Machine(await powerOn(lab, label));
   }
 
   /** Starts the node and waits until it has built what is stored. */
@@ -74,7 +27,7 @@ export class Machine {
 
   /** Starts the node without waiting. */
   launch(options: NodeOptions = {}): Background {
-    this.#socket = join(this.#lab.folder, `${this.#label}-${this.#starts++}.sock`);
+    this.#socket = join(this.lab.folder, `${this.label}-${this.#starts++}.sock`);
     const settings = { folder: this.folder, socket: this.#socket, ...options };
     this.#node = this.spawn([process.execPath, PROGRAM, JSON.stringify(settings)]);
     return this.#node;
@@ -98,56 +51,10 @@ export class Machine {
     await this.node.ended;
   }
 
-  /** A power cut of the whole machine: nothing is left but its disk and the cables named. */
-  async reboot(cables: readonly string[]): Promise<void> {
+  override async reboot(cables: readonly string[]): Promise<void> {
     if (this.#node?.isRunning) await this.kill();
-    await this.#holder.stop(0);
-    const list = JSON.parse(await this.host.exec(["ip", "-j", "link", "show"])) as {
-      readonly ifname: string;
-    }[];
-    for (const { ifname } of list) {
-      if (ifname === "lo" || cables.includes(ifname)) continue;
-      // The far end of a cable may have gone with its twin, or its namespace.
-      await this.host.attempt(["ip", "link", "delete", "dev", ifname]);
-    }
-    await this.host.exec(["nft", "flush", "ruleset"]);
-    this.#holder = await hold(this.host);
+    await super.reboot(cables);
   }
-
-  /** Names of the namespaces on this machine. */
-  async namespaces(): Promise<string[]> {
-    const text = await this.exec(["ip", "-j", "netns", "list"]);
-    if (text.trim() === "") return [];
-    return (JSON.parse(text) as { readonly name: string }[]).map(({ name }) => name).sort();
-  }
-
-  /** Names of links in the host's namespace. */
-  async links(): Promise<string[]> {
-    const list = JSON.parse(await this.exec(["ip", "-j", "link", "show"])) as {
-      readonly ifname: string;
-    }[];
-    return list.map(({ ifname }) => ifname).sort();
-  }
-
-  /** True if `target` answers a ping from a namespace of this machine. */
-  async reaches(target: string, namespace?: string, waitSeconds = 1): Promise<boolean> {
-    const command = ["ping", "-n", "-c", "1", "-W", `${waitSeconds}`, target];
-    return (await this.attempt(command, namespace)).code === 0;
-  }
-
-  async untilReaches(target: string, namespace?: string): Promise<void> {
-    await until(`${this.#label} ${namespace ?? ""} reaches ${target}`, () =>
-      this.reaches(target, namespace),
-    );
-  }
-}
-
-async function hold(host: Namespace): Promise<Background> {
-  const mounts = OWN.map((path) => `mkdir -p ${path} && mount -t tmpfs none ${path}`);
-  const script = `${mounts.join(" && ")} && echo held && exec sleep infinity`;
-  const holder = host.spawn(["unshare", "-m", "sh", "-c", script]);
-  await holder.waitFor("held");
-  return holder;
 }
 
 interface Reply {

@@ -1,6 +1,7 @@
 /** Pings that go on in the background while something happens, and what became of each. */
-import { type Background, until } from "../../../src/cli/demo/command.ts";
+
 import type { Namespace } from "../../../src/cli/demo/lab.ts";
+import { type Background, until } from "../../../src/control/linux/command.ts";
 
 export interface PingStreamOptions {
   readonly intervalMs?: number;

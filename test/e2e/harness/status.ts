@@ -1,7 +1,7 @@
 /** `wirehaul status --json` of one interface. */
 import { join } from "node:path";
-import { run } from "../../../src/cli/demo/command.ts";
 import { ROOT } from "../../../src/cli/demo/implementations.ts";
+import { run } from "../../../src/control/linux/command.ts";
 import type { InterfaceStatus } from "../../../src/lane/status.ts";
 
 export async function statusOf(name: string): Promise<InterfaceStatus> {

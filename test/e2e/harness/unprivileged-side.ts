@@ -1,11 +1,11 @@
 /** One interface of a user who is nobody, and a tunnel from it to a peer of root's: what tests of unprivileged programs share. */
 import { existsSync } from "node:fs";
 import { expect } from "vitest";
-import { attempt, type Background, run, until } from "../../../src/cli/demo/command.ts";
 import { generateKeys, generatePsk } from "../../../src/cli/demo/keys.ts";
 import { addressLine, type Lab, type Namespace } from "../../../src/cli/demo/lab.ts";
 import { iperf, ping, pingUntil } from "../../../src/cli/demo/measure.ts";
 import { configurationText, WireguardNode } from "../../../src/cli/demo/wireguard-node.ts";
+import { attempt, type Background, run, until } from "../../../src/control/linux/command.ts";
 import { REFERENCE } from "./subject.ts";
 import { type Machine, Nobody } from "./unprivileged.ts";
 

@@ -4,9 +4,9 @@
  */
 import { chmodSync, chownSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Background, Finished } from "../../../src/cli/demo/command.ts";
 import { ROOT } from "../../../src/cli/demo/implementations.ts";
 import type { Lab, Namespace } from "../../../src/cli/demo/lab.ts";
+import type { Background, Finished } from "../../../src/control/linux/command.ts";
 
 /** Debian's nobody and nogroup. */
 export const USER_ID = 65_534;

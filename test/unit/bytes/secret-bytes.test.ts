@@ -66,4 +66,12 @@ describe("text without keys", () => {
   ])("leaves %s", (text) => {
     expect(withoutKeys(text)).toBe(text);
   });
+
+  it("takes time that grows with the length alone", () => {
+    // With the square of it this would take an hour.
+    for (const run of ["k", "-"]) {
+      const text = `${run.repeat(4_000_000)} end`;
+      expect(withoutKeys(text)).toBe(text);
+    }
+  });
 });

@@ -68,7 +68,8 @@ export interface Probed {
 }
 
 const PREFIX = "wh-probe-";
-const PROBE_MARK = `${MARK}probe`;
+/** "/" is in no network's id. */
+const PROBE = "/probe";
 const POLL_MS = 100;
 
 const answersSchema: z.ZodType<Answer[]> = z.array(
@@ -100,7 +101,7 @@ export async function probe(options: ProbeOptions): Promise<Probed> {
   const namespace = `${PREFIX}${nic}`;
   await run(["ip", "netns", "add", namespace]);
   try {
-    await ipBatch(["link set dev lo up", `link set dev lo alias ${PROBE_MARK}`], namespace);
+    await ipBatch(["link set dev lo up", `link set dev lo alias ${MARK}${PROBE}`], namespace);
     await setSysctls([["net/ipv6/conf/default/accept_ra", 2]], namespace);
     await ipBatch([`link set dev ${nic} nomaster`, `link set dev ${nic} netns ${namespace}`]);
     return await inspect(options, namespace);
@@ -127,7 +128,7 @@ export async function recoverProbes(): Promise<string[]> {
     const links = await listLinks(name);
     const lo = links.find(({ link_type }) => link_type === "loopback");
     // Killed before it was marked: then it is empty as well.
-    if (markOf(lo?.ifalias) !== "probe" && links.length > 1) continue;
+    if (markOf(lo?.ifalias) !== PROBE && links.length > 1) continue;
     await bringBack(name);
     found.push(name);
   }
