@@ -32,7 +32,11 @@ export const goBool: z.ZodType<boolean> = z
 
 /** uint16: nil is 0. */
 export const goUint16: z.ZodType<number> = z
-  .union([z.int().min(0).max(0xffff), z.null()], "is no uint16")
+  .custom<number | null>(
+    (value) =>
+      value === null || (Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 0xffff),
+    "is no uint16",
+  )
   .transform((value) => value ?? 0);
 
 /** A slice: nil is empty. */

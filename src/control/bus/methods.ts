@@ -184,18 +184,18 @@ export const METHODS: Readonly<Record<string, readonly Variant[]>> = {
     }),
   ],
   Addrs: [
+    method([goText, goText], one, async (_caller, ...which) => [(await addrs(...which)).ips], {
+      wire: 0,
+    }),
     method(
       [goText, goText],
-      one,
-      async (_caller, name, namespace) => [(await addrs(name, namespace)).ips],
-      {
-        wire: 0,
+      two,
+      async (_caller, ...which) => {
+        const { ips, mac } = await addrs(...which);
+        return [ips, mac];
       },
+      { wire: 1 },
     ),
-    method([goText, goText], two, async (_caller, name, namespace) => {
-      const { ips, mac } = await addrs(name, namespace);
-      return [ips, mac];
-    }),
   ],
   Interfaces: [
     method([goText, goText], one, async (_caller, name, namespace) => {

@@ -18,9 +18,11 @@ const DEPTH_MAX = 32;
 
 /** Decodes one value that fills all of `bytes`; bins come as Uint8Array (views of `bytes`). Throws a {@link MalformedError}. */
 export function decodeMsgpack(bytes: Uint8Array): unknown {
+  // Parts of a Buffer would be Buffers.
+  const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   try {
-    measure(bytes);
-    return decode(bytes);
+    measure(plain);
+    return decode(plain);
   } catch (error) {
     if (error instanceof MalformedError) throw error;
     throw new MalformedError(error instanceof RangeError ? "it is cut off" : "a key is no text");
