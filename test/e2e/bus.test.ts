@@ -151,6 +151,8 @@ labTest(
       expect(await a.call(0, "Leave", ["busnet", container], 0)).toEqual([]);
     }
     const [tap] = await a.call(1, "SetupPrivTap", ["busnet", "vm1"]);
+    await expect(a.call(0, "Join", ["busnet", "vm1", config])).rejects.toThrow(/a tap of that id/);
+    await a.call(0, "Leave", ["busnet", "vm1"], 0);
     expect(await a.call(1, "TapExists", ["vm1"])).toEqual([true]);
     expect(await a.machine.links()).toContain(tap);
     await a.call(1, "RemoveTap", ["vm1"], 0);
@@ -456,16 +458,17 @@ labTest(
 );
 
 labTest(
-  "item 12: the bus opens after the census has arrived at the registry",
+  "items 12, 20: the bus opens after the census has arrived; the public configuration of zos is the role overlay",
   async (lab) => {
     const internet = await Internet.make(lab);
     await internet.startRegistry(404);
     const machine = await BootMachine.make(lab);
     await machine.plug("eth1", await internet.router(1));
+    await machine.plug("eth2", await internet.router(2));
     const redis = await RedisServer.start(lab);
     const args = ["--state", join(lab.folder, "state"), "--bus", redis.url, "--nic-kinds", "veth"];
     const registry = `http://${REGISTRY4}`;
-    const command = [PROGRAM, "node", "run", "--registry", registry, ...args];
+    const command = [PROGRAM, "node", "run", "--registry", registry, "--uplink", "eth1", ...args];
     const node = machine.background([process.execPath, ...command]);
     await node.waitFor("serving", 60_000);
     const early = callNetworkd(redis, 1, "Ready", [], 0);
@@ -483,6 +486,37 @@ labTest(
     expect(await early).toEqual([]);
     expect(internet.censuses().length).toBeGreaterThan(0);
     expect(node.output).toContain("the bus is open");
+    const call = (method: string, args: readonly unknown[], results = 0) =>
+      callNetworkd(redis, 1, method, args, results);
+    const config = {
+      Type: "macvlan",
+      IPv4: toGoIpNet("10.2.0.50/24"),
+      IPv6: null,
+      GW4: Buffer.from([10, 2, 0, 1]),
+      GW6: null,
+      Domain: "",
+    };
+    await expect(call("SetPublicConfig", [config])).rejects.toThrow(/no NIC has the role overlay/);
+    const device = { IsSingle: true, IsDual: false, AsDualInterface: "" };
+    expect(await call("GetPublicExitDevice", [], 1)).toEqual([device]);
+    await call("SetPublicExitDevice", ["eth2"]);
+    expect(await call("GetPublicExitDevice", [], 1)).toEqual([
+      { IsSingle: false, IsDual: true, AsDualInterface: "eth2" },
+    ]);
+    const outside = { ...config, GW4: Buffer.from([10, 9, 0, 1]) };
+    await expect(call("SetPublicConfig", [outside])).rejects.toThrow(/10\.9\.0\.1/);
+    await expect(call("GetPublicConfig", [], 1)).rejects.toThrow(/no public configuration/);
+    await call("SetPublicConfig", [config]);
+    const none = { IP: null, Mask: null };
+    expect(await call("GetPublicConfig", [], 1)).toEqual([
+      { ...config, IPv6: none, GW4: new Uint8Array([10, 2, 0, 1]) },
+    ]);
+    const show = ["ip", "-n", "wh-overlay", "address", "show"];
+    expect(await machine.exec(show)).toContain("inet 10.2.0.50/24");
+    await call("UnsetPublicConfig", []);
+    await until("the static address has gone", async () => {
+      return !(await machine.exec(show)).includes("10.2.0.50");
+    });
     node.signal("SIGTERM");
     expect((await node.ended).code).toBe(0);
   },
