@@ -76,6 +76,7 @@ const PACKAGES = {
     strace: () => findProgram("strace"),
     faketime: () => findProgram("faketime"),
     fping: () => findProgram("fping"),
+    "redis-server": () => findProgram("redis-server"),
   },
   fuzz: {
     clang: () => findProgram("clang"),

@@ -31,6 +31,7 @@ interface RunFlags {
   readonly socket: string;
   readonly state: string;
   readonly registry?: string;
+  readonly bus?: string;
   readonly uplink?: string;
   readonly bridge: string;
   readonly host: string[];
@@ -49,6 +50,7 @@ export async function nodeCommands(args: readonly string[]): Promise<number> {
     .option("--state <folder>", "desired state", "/var/lib/wirehaul")
     .option("--socket <path>", "the API's socket", API_SOCKET)
     .option("--registry <url>", "sets the NICs up until it answers; none: they are left alone")
+    .option("--bus <url>", "serves zbus too: redis+unix:///PATH, redis://HOST, rediss://HOST")
     .option("--uplink <nic>", "NIC for the uplink, by name or MAC address")
     .option("--bridge <name>", "name of the uplink bridge", "zos")
     .option("--host <url...>", "other hosts that show that the Internet is there", [])

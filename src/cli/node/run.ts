@@ -3,6 +3,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ApiServer } from "../../control/api/server.ts";
+import { parseBusAddress } from "../../control/bus/address.ts";
+import { Bus } from "../../control/bus/bus.ts";
 import { realClock } from "../../control/linux/clock.ts";
 import { parseBootParameters } from "../../control/model/boot-parameters.ts";
 import type { Nic } from "../../control/model/nic.ts";
@@ -15,6 +17,8 @@ export interface RunOptions {
   readonly socket: string;
   /** Absent: the kernel command line's; neither: the NICs stay the machine's own. */
   readonly registry?: string | undefined;
+  /** Where zbus is; absent: no bus. */
+  readonly bus?: string | undefined;
   readonly uplink?: string | undefined;
   readonly bridge: string;
   readonly hosts: readonly string[];
@@ -29,6 +33,8 @@ export async function runNode(options: RunOptions): Promise<number> {
   const parameters = parseBootParameters(readFileSync("/proc/cmdline", "utf8"));
   for (const fault of parameters.faults) log.error(`kernel command line: ${fault}`);
   const registry = options.registry ?? parameters.registry;
+  const busPassword = process.env["WIREHAUL_BUS_PASSWORD"];
+  const address = options.bus === undefined ? undefined : parseBusAddress(options.bus, busPassword);
   const say = (level: "info" | "error", text: string): void => log[level](text);
   const agent = await Agent.make({
     folder: options.state,
@@ -44,6 +50,10 @@ export async function runNode(options: RunOptions): Promise<number> {
     publish: (nics) => publishCensus(registry ?? "", nics),
   });
   const server = new ApiServer({ agent, path: options.socket, log: say });
+  const bus =
+    address === undefined
+      ? undefined
+      : new Bus({ node: agent, address, clock: realClock, log: say });
   const told = new Promise<string>((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) {
       process.once(signal, () => resolve(signal));
@@ -53,11 +63,19 @@ export async function runNode(options: RunOptions): Promise<number> {
     const started = agent.start().then(async () => {
       await server.listen();
       log.info(`serving ${options.socket}`);
+      if (bus === undefined) return;
+      // Item 12: whoever calls by the bus may count on a node that the registry knows. Without a registry there is nobody to know it.
+      const known = registry === undefined ? Promise.resolve() : agent.whenPublished();
+      void known.then(() => {
+        agent.showBus(() => bus.status());
+        bus.start();
+      });
     });
     const signal = await Promise.race([told, started.then(() => told)]);
     log.info(`${signal}: stopping`);
     return 0;
   } finally {
+    await bus?.stop();
     await server.close();
     await agent.stop();
   }

@@ -11,7 +11,7 @@ import type { NetworkDetails, NetworkSummary } from "../../control/node/view.ts"
 type Lines = readonly string[];
 
 export function statusLines(status: AgentStatus): Lines {
-  const { boot, configuration, isCensusPublished, networks, problems } = status;
+  const { boot, configuration, isCensusPublished, bus, networks, problems } = status;
   const { uplink } = boot ?? {};
   return [
     boot === null ? "uplink: the machine's own (no registry)" : `boot: ${boot.state}: ${boot.why}`,
@@ -22,6 +22,9 @@ export function statusLines(status: AgentStatus): Lines {
       ? []
       : [`configuration: ${configuration.state}: ${configuration.why}`]),
     `census: ${isCensusPublished ? "published" : "not published"}`,
+    ...(bus === null
+      ? []
+      : [`bus: ${bus.address}: ${bus.why}; calls ${bus.calls}, with errors: ${bus.errors}`]),
     `networks: ${networks}, with problems: ${problems.length}`,
     ...problems.map(({ network, problem }) => `  ${network}: ${problem}`),
   ];

@@ -53,11 +53,27 @@ export interface AgentOptions {
   readonly publish: (nics: readonly Nic[]) => Promise<void>;
 }
 
+/** A bus of messages, as the node's status shows it. */
+export interface BusStatus {
+  /** Without a password. */
+  readonly address: string;
+  readonly isConnected: boolean;
+  readonly why: string;
+  /** Calls that were answered since the start, and how many of them with an error. */
+  readonly calls: number;
+  readonly errors: number;
+  readonly busy: number;
+  /** Messages that could not be answered, by reason. */
+  readonly drops: Readonly<Record<string, number>>;
+}
+
 export interface AgentStatus {
   /** Null: there is no registry, the NICs are the machine's own. */
   readonly boot: BootStatus | null;
   readonly configuration: ConfigurationStatus | null;
   readonly isCensusPublished: boolean;
+  /** Null: there is none, or it waits for the census to arrive. */
+  readonly bus: BusStatus | null;
   readonly networks: number;
   /** Networks that are not as they should be. */
   readonly problems: readonly { readonly network: string; readonly problem: string }[];
@@ -81,6 +97,7 @@ export class Agent {
   #follow: NodeJS.Timeout | undefined;
   #exit: ExitSettings = DEFAULT_EXIT;
   #isStopped = false;
+  #bus: (() => BusStatus) | undefined;
   #taken: () => void = () => undefined;
   readonly #whenTaken: Promise<void> = new Promise((resolve) => {
     this.#taken = resolve;
@@ -198,6 +215,21 @@ export class Agent {
     return this.#census.whenPublished();
   }
 
+  /** As in the status. */
+  get boot(): BootStatus | null {
+    return this.#boot?.status() ?? null;
+  }
+
+  /** As in the status. */
+  get configuration(): ConfigurationStatus | null {
+    return this.#configuration?.status() ?? null;
+  }
+
+  /** Has the status show a bus. */
+  showBus(status: () => BusStatus): void {
+    this.#bus = status;
+  }
+
   get nics(): readonly Nic[] {
     return this.#census.nics;
   }
@@ -205,9 +237,10 @@ export class Agent {
   status(): AgentStatus {
     const networks = this.networks.list();
     return {
-      boot: this.#boot?.status() ?? null,
-      configuration: this.#configuration?.status() ?? null,
+      boot: this.boot,
+      configuration: this.configuration,
       isCensusPublished: this.#census.isPublished,
+      bus: this.#bus?.() ?? null,
       networks: networks.length,
       problems: networks.flatMap(({ id, problem }) =>
         problem === null ? [] : [{ network: id, problem }],

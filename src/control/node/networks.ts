@@ -20,7 +20,13 @@ import { DEFAULT_RANGE, DEFAULT_RESERVED, isPortFree, type PortList, Ports } fro
 import { Retries, Turns } from "./reconcile.ts";
 import { StateLock } from "./state-lock.ts";
 import { Store } from "./store.ts";
-import { type NetworkDetails, type NetworkSummary, publicKeyOf, publicView } from "./view.ts";
+import {
+  type NetworkDetails,
+  type NetworkSummary,
+  type PublicView,
+  publicKeyOf,
+  publicView,
+} from "./view.ts";
 import type { KeepaliveOf } from "./wireguard.ts";
 
 export interface NetworksOptions {
@@ -181,6 +187,16 @@ export class Networks {
 
   list(): NetworkSummary[] {
     return [...this.#entries.keys()].sort().map((id) => this.#summary(id));
+  }
+
+  /** What is desired of a network, without its secrets. */
+  view(id: string): PublicView {
+    return publicView(this.#entry(id).desired);
+  }
+
+  /** The same of all networks. */
+  views(): PublicView[] {
+    return [...this.#entries.values()].map(({ desired }) => publicView(desired));
   }
 
   /** All of a network but its secrets. */
