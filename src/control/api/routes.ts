@@ -49,7 +49,8 @@ export const ROUTES: readonly Route[] = [
   {
     method: "GET",
     path: "/v1/status",
-    summary: "Boot, configuration, and networks that are not as they should be",
+    summary:
+      "Boot, configuration, whether the node can be reached, and networks that are not as they should be",
     run: (agent) => agent.status(),
   },
   {
@@ -175,8 +176,8 @@ export const ROUTES: readonly Route[] = [
       }
       const networks = await details(agent);
       return address === undefined
-        ? explainPeer(networks, peer ?? "")
-        : explainAddress(networks, address);
+        ? explainPeer(networks, peer ?? "", agent.reachability)
+        : explainAddress(networks, address, agent.reachability);
     },
   },
   {
@@ -184,7 +185,10 @@ export const ROUTES: readonly Route[] = [
     path: "/metrics",
     summary: "Prometheus text",
     type: "text/plain",
-    run: async (agent) =>
-      await metricsText(await details(agent), agent.status().boot?.internet, Date.now()),
+    run: async (agent) => {
+      const { boot, reachability } = agent.status();
+      const node = { hasInternet: boot?.internet, reachability: reachability ?? undefined };
+      return await metricsText(await details(agent), node, Date.now());
+    },
   },
 ];

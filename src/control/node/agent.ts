@@ -11,9 +11,15 @@ import { Monitor } from "../linux/monitor.ts";
 import { readNics } from "../linux/nics.ts";
 import { installHook } from "../linux/udhcpc.ts";
 import { EXIT_NAMESPACE } from "../model/names.ts";
+import type { NetworkPeer } from "../model/network-resource.ts";
 import type { Nic } from "../model/nic.ts";
 import { EMPTY_NODE_CONFIG } from "../model/node-config.ts";
 import { RefusedError } from "../model/problem.ts";
+import {
+  autoKeepalive,
+  type FamilyReachability,
+  type Reachability,
+} from "../model/reachability.ts";
 import { OVERLAY_NAMESPACE, planRoles, type RoleLeg, type RolePlan } from "../model/role-plan.ts";
 import { Boot, type BootStatus, type BootTimes } from "./boot/boot.ts";
 import type { NicMatch } from "./boot/candidates.ts";
@@ -28,6 +34,9 @@ import {
 } from "./configuration.ts";
 import { DEFAULT_EXIT, type ExitSettings } from "./exit.ts";
 import { Networks } from "./networks.ts";
+import { DEFAULT_RANGE, DEFAULT_RESERVED } from "./ports.ts";
+import { Outside } from "./reachability/outside.ts";
+import type { ResponderName } from "./reachability/responder-name.ts";
 import { Roles } from "./roles.ts";
 import { Store } from "./store.ts";
 
@@ -47,16 +56,30 @@ export interface AgentOptions {
   /** The operator's choice of an uplink, by name or MAC address. */
   readonly uplink?: string | undefined;
   readonly probationMs?: number | undefined;
+  /** Whom to ask whether this node can be reached; none: nothing is measured. */
+  readonly responders?: readonly ResponderName[] | undefined;
+  /** UDP port at which other nodes are answered, with the one after; undefined: they are not. */
+  readonly respondPort?: number | undefined;
   readonly clock: Clock;
   readonly log: (level: "info" | "error", text: string) => void;
-  /** Takes the census to the registry. */
-  readonly publish: (nics: readonly Nic[]) => Promise<void>;
+  /** Takes the census to the registry, with how the node can be reached (null: nobody is asked). */
+  readonly publish: (
+    nics: readonly Nic[],
+    reachability: PublishedReachability | null,
+  ) => Promise<void>;
 }
+
+/** Of each family what others need to know: no ports of probes, no times, so that it changes only when it has changed. */
+export type PublishedReachability = Readonly<
+  Record<"ipv4" | "ipv6", Pick<FamilyReachability, "verdict" | "address" | "lifetimeMs">>
+>;
 
 export interface AgentStatus {
   /** Null: there is no registry, the NICs are the machine's own. */
   readonly boot: BootStatus | null;
   readonly configuration: ConfigurationStatus | null;
+  /** Null: nobody is asked (--responders). */
+  readonly reachability: Reachability | null;
   readonly isCensusPublished: boolean;
   readonly networks: number;
   /** Networks that are not as they should be. */
@@ -75,11 +98,13 @@ export class Agent {
   readonly #boot: Boot | undefined;
   readonly #roles: Roles | undefined;
   readonly #configuration: Configuration | undefined;
+  readonly #outside: Outside;
   readonly #timers = new Set<NodeJS.Timeout>();
   #monitor: Monitor | undefined;
   #built: Promise<void> = Promise.resolve();
   #follow: NodeJS.Timeout | undefined;
   #exit: ExitSettings = DEFAULT_EXIT;
+  #keepalives = "";
   #isStopped = false;
   #taken: () => void = () => undefined;
   readonly #whenTaken: Promise<void> = new Promise((resolve) => {
@@ -96,12 +121,29 @@ export class Agent {
     const config = registry === undefined ? EMPTY_NODE_CONFIG : initial;
     this.#exit = { ...DEFAULT_EXIT, range: config.exitRange };
     const overlay = planRoles(config, nics, bridge).overlayNamespace;
+    // After a restart of the program alone, sockets open where they were.
+    const sockets =
+      overlay !== undefined && existsSync(namespacePath(overlay)) ? overlay : undefined;
+    const { responders = [], respondPort } = options;
     this.networks = new Networks({
       folder,
       log,
       exit: this.#exit,
-      // After a restart of the program alone, sockets open where they were.
-      sockets: overlay !== undefined && existsSync(namespacePath(overlay)) ? overlay : undefined,
+      sockets,
+      keepaliveOf: (peer) => this.keepaliveOf(peer),
+      reservedPorts: [
+        ...DEFAULT_RESERVED,
+        ...(respondPort === undefined ? [] : [respondPort, respondPort + 1]),
+      ],
+    });
+    this.#outside = new Outside({
+      clock,
+      responders,
+      respondPort,
+      portRange: DEFAULT_RANGE,
+      namespace: sockets,
+      onChange: (state) => this.#reachabilityChanged(state),
+      log,
     });
     const say = (text: string): void => log("info", text);
     if (registry !== undefined) {
@@ -123,6 +165,7 @@ export class Agent {
         onOverlay: async (namespace) => {
           await this.#built;
           await this.networks.moveSockets(namespace);
+          this.#outside.move(namespace);
         },
       });
       this.#boot = boot;
@@ -142,7 +185,8 @@ export class Agent {
       clock,
       log: say,
       match,
-      publish: options.publish,
+      publish: (nics) => options.publish(nics, this.#published()),
+      beside: () => this.#published(),
       // Without a registry there is nobody to publish to, ever.
       whenReady: () => this.#boot?.whenOnline() ?? new Promise(() => undefined),
       away: () => this.#boot?.probing ?? new Set(),
@@ -162,10 +206,12 @@ export class Agent {
     this.#census.start();
     this.#boot?.start();
     this.#configuration?.start();
+    this.#outside.start();
     this.#monitor = new Monitor(clock, () => {
       this.#boot?.poke();
       this.#census.poke();
       this.#configuration?.poke();
+      this.#outside.poke();
       this.#followSoon();
     });
     await this.#built;
@@ -186,6 +232,7 @@ export class Agent {
       this.#configuration?.stop(),
       this.#boot?.stop(),
       this.#census.stop(),
+      this.#outside.stop(),
       this.#monitor?.stop(),
     ]);
     await this.#roles?.stop();
@@ -207,12 +254,23 @@ export class Agent {
     return {
       boot: this.#boot?.status() ?? null,
       configuration: this.#configuration?.status() ?? null,
+      reachability: this.#outside.state ?? null,
       isCensusPublished: this.#census.isPublished,
       networks: networks.length,
       problems: networks.flatMap(({ id, problem }) =>
         problem === null ? [] : [{ network: id, problem }],
       ),
     };
+  }
+
+  /** Whether this node can be reached; undefined: nobody is asked. */
+  get reachability(): Reachability | undefined {
+    return this.#outside.state;
+  }
+
+  /** What a peer's keepalive "auto" is now, in seconds. */
+  keepaliveOf(peer: Pick<NetworkPeer, "endpoint">): number {
+    return autoKeepalive(peer, this.#outside.state);
   }
 
   /** See Configuration.change; refused where the NICs are not the node's. */
@@ -244,6 +302,29 @@ export class Agent {
     await this.#built;
     await this.networks.setExit(exit);
     this.#exit = exit;
+  }
+
+  #published(): PublishedReachability | null {
+    const { state } = this.#outside;
+    if (state === undefined) return null;
+    const of = ({
+      verdict,
+      address,
+      lifetimeMs,
+    }: FamilyReachability): PublishedReachability["ipv4"] => ({ verdict, address, lifetimeMs });
+    return { ipv4: of(state.ipv4), ipv6: of(state.ipv6) };
+  }
+
+  #reachabilityChanged({ ipv4, ipv6 }: Reachability): void {
+    this.#census.tell();
+    const keepalives = [ipv4, ipv6].map(({ verdict, keepaliveSeconds }) =>
+      verdict === "public" ? `public ${keepaliveSeconds}` : `${keepaliveSeconds}`,
+    );
+    if (keepalives.join() === this.#keepalives) return;
+    this.#keepalives = keepalives.join();
+    void this.#built
+      .then(() => this.networks.followKeepalive())
+      .catch((error: Error) => this.#options.log("error", `keepalives: ${error.message}`));
   }
 
   #followSoon(): void {
