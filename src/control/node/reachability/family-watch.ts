@@ -19,6 +19,11 @@ export interface FamilyWatchOptions {
   readonly log: (text: string) => void;
   /** Milliseconds since 1970. */
   readonly wallMs: () => number;
+  /** As it was before a restart of the program: holds until it is measured again. */
+  readonly before?: FamilyReachability | undefined;
+  /** Tests bring their own. */
+  readonly probe?: typeof probe | undefined;
+  readonly measure?: typeof measureLifetime | undefined;
 }
 
 /** Ours: a firewall that was changed is noticed in that time; it costs a responder ten packets. */
@@ -40,10 +45,18 @@ export class FamilyWatch {
   #measured: { readonly atMs: number; readonly address: string | undefined } | undefined;
   /** The addresses are not those of the last verdict. */
   #isStale = true;
+  #failures = 0;
 
   constructor(options: FamilyWatchOptions) {
     this.#options = options;
     this.#bell = new Bell(options.clock);
+    const { before, clock } = options;
+    if (before === undefined) return;
+    this.#state = { ...before, why: "as measured before the restart" };
+    this.#isStale = false;
+    const { lifetimeMs, seen } = before;
+    if (lifetimeMs === null || seen === null) return;
+    this.#measured = { atMs: clock.now(), address: seen.slice(0, seen.lastIndexOf(":")) };
   }
 
   get state(): FamilyReachability {
@@ -65,30 +78,30 @@ export class FamilyWatch {
   restart(): void {
     this.#isStale = true;
     this.#measured = undefined;
+    this.#failures = 0;
     this.#attempt.abort();
     this.#bell.ring();
   }
 
   async #follow(): Promise<void> {
-    const { clock } = this.#options;
-    let failures = 0;
     while (!this.#abort.signal.aborted) {
       this.#attempt = new AbortController();
       const { signal } = this.#attempt;
       const probed = await this.#probeSurely(signal);
       if (!signal.aborted) {
-        failures = probed.verdict === "unknown" ? failures + 1 : 0;
+        this.#failures = probed.verdict === "unknown" ? this.#failures + 1 : 0;
         this.#learn(probed);
         await this.#measure(probed, signal);
       }
-      const pause = failures > 0 ? backoffMs(failures, clock.random(), BACKOFF) : this.#period();
-      await this.#bell.wait(signal.aborted ? 0 : pause);
+      await this.#bell.wait(signal.aborted ? 0 : this.#pause());
     }
   }
 
   /** With jitter, so that many nodes don't ask in step. */
-  #period(): number {
-    return PERIOD_MS * (0.75 + this.#options.clock.random() / 2);
+  #pause(): number {
+    const random = this.#options.clock.random();
+    if (this.#failures > 0) return backoffMs(this.#failures, random, BACKOFF);
+    return PERIOD_MS * (0.75 + random / 2);
   }
 
   /** A verdict that is not the one of before is asked for twice. */
@@ -103,7 +116,7 @@ export class FamilyWatch {
     const { clock, family, responders, portRange, namespace } = this.#options;
     try {
       const place = { clock, family, namespace: namespace() };
-      return await probe({ ...place, responders, portRange, signal });
+      return await (this.#options.probe ?? probe)({ ...place, responders, portRange, signal });
     } catch (error) {
       const why = (error as Error).message;
       return { verdict: "unknown", why, seen: undefined, contacts: [] };
@@ -122,7 +135,7 @@ export class FamilyWatch {
     }
     this.#isStale = false;
     const isHidden = verdict === "hidden";
-    if (!isHidden || this.#measured?.address !== seen?.address) this.#measured = undefined;
+    if (!isHidden || this.#measured?.address !== addressOf(seen)) this.#measured = undefined;
     const isKnown = isHidden && this.#measured !== undefined;
     this.#set({
       verdict,
@@ -137,20 +150,20 @@ export class FamilyWatch {
   }
 
   async #measure({ verdict, contacts, seen }: Probed, signal: AbortSignal): Promise<void> {
-    const { clock, family, namespace, log } = this.#options;
+    const { clock, family, namespace, log, measure } = this.#options;
     const now = clock.now();
     if (verdict !== "hidden") return;
     if (this.#measured !== undefined && now - this.#measured.atMs < MEASURED_FOR_MS) return;
     const place = { clock, family, namespace: namespace() };
     const bounds = await firstMeasured(contacts, (contact) =>
-      measureLifetime(place, contact, signal),
+      (measure ?? measureLifetime)(place, contact, signal),
     );
     if (bounds === undefined || signal.aborted) {
       if (!signal.aborted) log(`IPv${family}: no responder helps to measure a mapping's lifetime`);
       return;
     }
     const { aliveMs, deadMs } = bounds;
-    this.#measured = { atMs: now, address: seen?.address };
+    this.#measured = { atMs: now, address: addressOf(seen) };
     this.#set({
       ...this.#state,
       lifetimeMs: aliveMs,
@@ -182,6 +195,12 @@ async function firstMeasured(
     if (bounds !== undefined) return bounds;
   }
   return undefined;
+}
+
+/** As {@link textOf} has it, without the port. */
+function addressOf(seen: Probed["seen"]): string | undefined {
+  if (seen === undefined) return undefined;
+  return textOf(seen).slice(0, textOf(seen).lastIndexOf(":"));
 }
 
 function textOf({ address, port }: { readonly address: string; readonly port: number }): string {

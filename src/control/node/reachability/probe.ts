@@ -30,7 +30,7 @@ export interface Contact {
 }
 
 export interface Probed extends Judgement {
-  /** Responders that answered, as they were named. */
+  /** Responders that answered. */
   readonly contacts: readonly Contact[];
 }
 
@@ -46,13 +46,14 @@ interface Heard extends Finding {
 
 /** Takes some seconds. Rejects if the namespace or the family is not there. */
 export async function probe(options: ProbeOptions): Promise<Probed> {
-  const { responders, family } = options;
-  const found = await Promise.all(
+  const { responders, family, signal } = options;
+  const found = Promise.all(
     responders.map(async (name) =>
       (await addressesOf(name, family)).map((to) => ({ name: name.text, to })),
     ),
   );
-  const targets = found.flat();
+  // Name servers may take their time.
+  const targets = (await Promise.race([found, aborted(signal)])).flat();
   if (targets.length === 0) return { ...judge([], 0), contacts: [] };
   const asker = await Asker.open({ ...options, port: 0 });
   let silent: Asker | undefined;
@@ -68,6 +69,13 @@ export async function probe(options: ProbeOptions): Promise<Probed> {
     asker.close();
     silent?.close();
   }
+}
+
+function aborted(signal: AbortSignal): Promise<[]> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve([]);
+    signal.addEventListener("abort", () => resolve([]), { once: true });
+  });
 }
 
 /**
