@@ -9,6 +9,7 @@ import { type Background, until } from "../../src/cli/demo/command.ts";
 import { ROOT } from "../../src/cli/demo/implementations.ts";
 import { generateKeys } from "../../src/cli/demo/keys.ts";
 import type { Lab, Namespace } from "../../src/cli/demo/lab.ts";
+import { pingUntil } from "../../src/cli/demo/measure.ts";
 import { realClock } from "../../src/control/linux/clock.ts";
 import type { FamilyReachability } from "../../src/control/model/reachability.ts";
 import type { AgentStatus } from "../../src/control/node/agent.ts";
@@ -140,7 +141,7 @@ labTest(
     const answering = await startNode(responder, "--respond", "3479");
     await answering.waitFor("answers at UDP port 3479");
     await startNode(open, "--responders", RESPONDERS);
-    await startNode(home, "--responders", RESPONDERS);
+    const hidden = await startNode(home, "--responders", RESPONDERS);
 
     // Item 30: a private address that is reached is public; a shared and a global one that are not are hidden.
     const [open4, open6, home4, home6] = await Promise.all([
@@ -242,6 +243,15 @@ labTest(
     });
     expect(await open.reaches("10.1.2.1", "n-aaa", 2)).toBe(true);
     expect((await peerAtOpen()).handshakes).toBe(first.handshakes);
+
+    // A restart of the program goes on with what was measured, also while nobody answers.
+    for (const node of [answering, hidden]) {
+      node.signal("SIGTERM");
+      await node.ended;
+    }
+    await startNode(home, "--responders", RESPONDERS);
+    expect(await keepalives(home, "w-aaa")).toEqual({ [toOpen!]: "2" });
+    expect((await status(home)).reachability?.ipv4).toMatchObject({ verdict: "hidden" });
   },
   120_000,
 );
@@ -304,6 +314,9 @@ labTest(
         portRange: [1_024, 32_767],
         signal: new AbortController().signal,
       });
+    // Neighbours take their time in a new lab; who can be reached is the question here.
+    await pingUntil(inside, "10.3.0.2");
+    await pingUntil(inside, "2001:db8:3::2");
     try {
       const found = await Promise.all([ask(4), ask(6)]);
       expect(found.map(({ verdict, seen }) => [verdict, seen?.address])).toEqual([

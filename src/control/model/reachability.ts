@@ -2,6 +2,7 @@
  * Whether this node can be reached from outside, per family, as it was measured; and the keepalive that a peer needs because of it.
  * Items 26 and 30 to 32 of docs/networkd.md. Pure.
  */
+import { z } from "zod";
 import type { NetworkPeer } from "./network-resource.ts";
 
 /**
@@ -53,6 +54,35 @@ export const UNKNOWN: FamilyReachability = {
   keepaliveSeconds: DEFAULT_KEEPALIVE,
   checkedMs: null,
 };
+
+const milliseconds = z.number().min(0).nullable();
+const familySchema: z.ZodType<FamilyReachability> = z.strictObject({
+  verdict: z.enum(["public", "hidden", "unknown"]),
+  why: z.string(),
+  seen: z.string().nullable(),
+  address: z.string().nullable(),
+  lifetimeMs: milliseconds,
+  lifetimeBelowMs: milliseconds,
+  keepaliveSeconds: z.int().min(KEEPALIVE_MIN).max(KEEPALIVE_MAX),
+  checkedMs: milliseconds,
+});
+const schema: z.ZodType<Reachability> = z.strictObject({ ipv4: familySchema, ipv6: familySchema });
+
+/** Parses what was stored. Throws what is wrong with it. */
+export function parseReachability(value: unknown): Reachability {
+  return schema.parse(value);
+}
+
+/** What is kept over a restart: without the ports of probes, and times, which change with each. */
+export function lasting({ ipv4, ipv6 }: Reachability): Reachability {
+  const of = (state: FamilyReachability): FamilyReachability => ({
+    ...state,
+    seen: state.seen?.replace(/:\d+$/, ":0") ?? null,
+    why: "",
+    checkedMs: null,
+  });
+  return { ipv4: of(ipv4), ipv6: of(ipv6) };
+}
 
 /** The interval that holds a mapping open which lives through `lifetimeMs` of silence; null: not measured. In seconds. */
 export function keepaliveFor(lifetimeMs: number | null): number {

@@ -18,6 +18,7 @@ import { RefusedError } from "../model/problem.ts";
 import {
   autoKeepalive,
   type FamilyReachability,
+  lasting,
   type Reachability,
 } from "../model/reachability.ts";
 import { OVERLAY_NAMESPACE, planRoles, type RoleLeg, type RolePlan } from "../model/role-plan.ts";
@@ -99,12 +100,13 @@ export class Agent {
   readonly #roles: Roles | undefined;
   readonly #configuration: Configuration | undefined;
   readonly #outside: Outside;
+  readonly #store: Store;
   readonly #timers = new Set<NodeJS.Timeout>();
   #monitor: Monitor | undefined;
   #built: Promise<void> = Promise.resolve();
   #follow: NodeJS.Timeout | undefined;
   #exit: ExitSettings = DEFAULT_EXIT;
-  #keepalives = "";
+  #reachable = "";
   #isStopped = false;
   #taken: () => void = () => undefined;
   readonly #whenTaken: Promise<void> = new Promise((resolve) => {
@@ -115,8 +117,10 @@ export class Agent {
     this.#options = options;
     const { folder, registry, clock, log, bridge, match } = options;
     const store = new Store(folder);
+    this.#store = store;
     const complaints: string[] = [];
     const initial = store.config(complaints);
+    const before = store.reachability(complaints);
     for (const text of complaints) log("error", text);
     const config = registry === undefined ? EMPTY_NODE_CONFIG : initial;
     this.#exit = { ...DEFAULT_EXIT, range: config.exitRange };
@@ -141,6 +145,7 @@ export class Agent {
       responders,
       respondPort,
       portRange: DEFAULT_RANGE,
+      before,
       namespace: sockets,
       onChange: (state) => this.#reachabilityChanged(state),
       log,
@@ -315,16 +320,15 @@ export class Agent {
     return { ipv4: of(state.ipv4), ipv6: of(state.ipv6) };
   }
 
-  #reachabilityChanged({ ipv4, ipv6 }: Reachability): void {
+  #reachabilityChanged(state: Reachability): void {
+    const text = JSON.stringify(lasting(state));
+    if (text === this.#reachable) return;
+    this.#reachable = text;
     this.#census.tell();
-    const keepalives = [ipv4, ipv6].map(({ verdict, keepaliveSeconds }) =>
-      verdict === "public" ? `public ${keepaliveSeconds}` : `${keepaliveSeconds}`,
-    );
-    if (keepalives.join() === this.#keepalives) return;
-    this.#keepalives = keepalives.join();
     void this.#built
       .then(() => this.networks.followKeepalive())
-      .catch((error: Error) => this.#options.log("error", `keepalives: ${error.message}`));
+      .then(() => this.#store.saveReachability(lasting(state)))
+      .catch((error: Error) => this.#options.log("error", `reachability: ${error.message}`));
   }
 
   #followSoon(): void {

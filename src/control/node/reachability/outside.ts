@@ -18,6 +18,8 @@ export interface OutsideOptions {
   /** Port to answer others at, from it and the one after; undefined: none. */
   readonly respondPort: number | undefined;
   readonly portRange: readonly [number, number];
+  /** As it was before a restart. */
+  readonly before: Reachability | undefined;
   /** Of WireGuard's sockets at the start. */
   readonly namespace: string | undefined;
   readonly onChange: (state: Reachability) => void;
@@ -56,6 +58,7 @@ export class Outside {
         onChange: () => this.#changed(),
         log: (text) => log("info", `reachability: ${text}`),
         wallMs: Date.now,
+        before: family === 4 ? options.before?.ipv4 : options.before?.ipv6,
       });
     this.#watches = [watch(4), watch(6)];
   }

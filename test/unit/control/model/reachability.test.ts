@@ -7,6 +7,8 @@ import {
   type FamilyReachability,
   KEEPALIVE_MAX,
   keepaliveFor,
+  lasting,
+  parseReachability,
   type Reachability,
   UNKNOWN,
   type Verdict,
@@ -19,6 +21,18 @@ function family(verdict: Verdict, lifetimeMs: number | null = null): FamilyReach
 const V4 = { endpoint: "10.0.0.1:51820" };
 const V6 = { endpoint: "[2001:db8::1]:51820" };
 const NONE = { endpoint: undefined };
+
+describe("what is kept", () => {
+  it("comes back from the disk, without the ports of probes and times", () => {
+    const ipv4 = { ...family("hidden", 28_000), seen: "192.0.2.1:4711", why: "so", checkedMs: 5 };
+    const kept = lasting({ ipv4, ipv6: { ...family("public"), seen: "[2001:db8::1]:4711" } });
+    expect(kept.ipv4).toEqual({ ...family("hidden", 28_000), seen: "192.0.2.1:0", why: "" });
+    expect(kept.ipv6.seen).toBe("[2001:db8::1]:0");
+    expect(parseReachability(JSON.parse(JSON.stringify(kept)))).toEqual(kept);
+    const odd = { ...kept, ipv4: { ...kept.ipv4, keepaliveSeconds: 0 } };
+    expect(() => parseReachability(odd)).toThrow("keepaliveSeconds");
+  });
+});
 
 describe("keepalive", () => {
   it("item 32: is the default until a lifetime is measured, then half of it, within bounds", () => {

@@ -1,4 +1,5 @@
 /** Real sockets on the loopback: the prober against responders that are right, mute, lying or hostile. */
+import { randomBytes } from "node:crypto";
 import { createSocket, type Socket } from "node:dgram";
 import { afterEach, describe, expect, it } from "vitest";
 import { realClock } from "../../../../../src/control/linux/clock.ts";
@@ -120,6 +121,41 @@ describe("probe", () => {
   it("a family that no responder has stays unknown", async () => {
     const probed = await run([await respond("127.0.0.1")], 6);
     expect(probed.why).toBe("no responder has an address of this family");
+  });
+});
+
+describe("responder", () => {
+  it("hostile datagrams of every length get nothing, and it goes on answering", async () => {
+    const responder = await ReachabilityResponder.open({ port: 0, addresses: ["127.0.0.1"] });
+    const hostile = createSocket("udp4");
+    opened.push(responder, hostile);
+    let answered = 0;
+    hostile.on("message", () => {
+      answered += 1;
+    });
+    const [port = 0] = responder.ports;
+    const answerLike = encodeAnswer({ kind: SEEN, nonce: COOKIE, cookie: COOKIE, seen: undefined });
+    const torn = [0, 1, 63, 64, 191, 192, 1_472, 65_507].flatMap((length) => [
+      new Uint8Array(length),
+      randomBytes(length),
+    ]);
+    for (const bytes of [...torn, answerLike, answerLike.slice(0, 63)]) {
+      await new Promise((resolve) => hostile.send(bytes, port, "127.0.0.1", resolve));
+    }
+    expect(await run([`127.0.0.1:${port}`])).toMatchObject({ verdict: "public" });
+    expect(responder.dropped).toBe(torn.length + 2);
+    expect(answered).toBe(0);
+  });
+
+  it("says which port it can't have, and leaves no socket behind", async () => {
+    const taken = createSocket("udp4");
+    opened.push(taken);
+    await new Promise<void>((resolve) => taken.bind(0, "127.0.0.1", resolve));
+    const otherPort = taken.address().port;
+    const place = { port: 0, addresses: ["127.0.0.1"] };
+    await expect(ReachabilityResponder.open({ ...place, otherPort })).rejects.toThrow("EADDRINUSE");
+    const elsewhere = { ...place, addresses: ["192.0.2.1"] };
+    await expect(ReachabilityResponder.open(elsewhere)).rejects.toThrow("EADDRNOTAVAIL");
   });
 });
 
