@@ -11,8 +11,9 @@ import { generateKeys } from "../../src/cli/demo/keys.ts";
 import type { Lab, Namespace } from "../../src/cli/demo/lab.ts";
 import { pingUntil } from "../../src/cli/demo/measure.ts";
 import { realClock } from "../../src/control/linux/clock.ts";
-import type { FamilyReachability } from "../../src/control/model/reachability.ts";
+import type { FamilyReachability, Verdict } from "../../src/control/model/reachability.ts";
 import type { AgentStatus } from "../../src/control/node/agent.ts";
+import { Outside } from "../../src/control/node/reachability/outside.ts";
 import { type Probed, probe } from "../../src/control/node/reachability/probe.ts";
 import { ReachabilityResponder } from "../../src/control/node/reachability/responder.ts";
 import { parseResponder } from "../../src/control/node/reachability/responder-name.ts";
@@ -27,6 +28,8 @@ const SOCKET = "/run/wirehaul/api.sock";
 const RESPONDERS = "10.3.0.2:3479,[2001:db8:3::2]:3479";
 /** A mapping of the gateway lives so long. */
 const LIFETIME_SECONDS = 6;
+/** A table with a chain for what comes in. */
+const FILTER = "add table inet f; add chain inet f i { type filter hook input priority 0; };";
 /** WP 5.4.6. */
 const KEEPALIVE_BYTES = 32;
 
@@ -297,38 +300,67 @@ labTest(
 );
 
 labTest(
-  "item 30: what is measured is the namespace of WireGuard's sockets, not the process's",
+  "item 30: what is measured is the namespace of WireGuard's sockets, and others are answered from there, also after a move",
   async (lab) => {
     const internet = await makeRouter(lab, "net");
     const outside = await lab.namespace("re");
-    const inside = await lab.namespace("in");
+    const [open, shut] = [await lab.namespace("op"), await lab.namespace("sh")];
     await connect(lab, { router: internet, namespace: outside, label: "r", net: 3 });
-    await connect(lab, { router: internet, namespace: inside, label: "i", net: 5 });
+    await connect(lab, { router: internet, namespace: open, label: "o", net: 5 });
+    await connect(lab, { router: internet, namespace: shut, label: "s", net: 6 });
+    const rule = "add rule inet f i ct state new udp dport != { 4000, 4001 } drop";
+    await shut.exec(["nft", `${FILTER} ${rule}`]);
+    for (const namespace of [open, shut]) {
+      // Neighbours take their time in a new lab.
+      await pingUntil(namespace, "10.3.0.2");
+      await pingUntil(namespace, "2001:db8:3::2");
+    }
     const responder = await ReachabilityResponder.open({ port: 3479, namespace: outside.name });
-    const ask = async (family: 4 | 6): Promise<Probed> =>
+    let changes = 0;
+    const node = new Outside({
+      clock: realClock,
+      responders: RESPONDERS.split(",").map(parseResponder),
+      respondPort: 4000,
+      portRange: [1_024, 3_999],
+      before: undefined,
+      namespace: open.name,
+      onChange: () => {
+        changes += 1;
+      },
+      log: () => undefined,
+    });
+    const untilVerdicts = async (verdict: Verdict): Promise<void> => {
+      await until(`both families are ${verdict}`, () => {
+        const { ipv4, ipv6 } = node.state ?? {};
+        return ipv4?.verdict === verdict && ipv6?.verdict === verdict;
+      });
+    };
+    const askNode = async (address: string): Promise<Probed> =>
       await probe({
         clock: realClock,
-        family,
-        namespace: inside.name,
-        responders: RESPONDERS.split(",").map(parseResponder),
+        family: 4,
+        namespace: outside.name,
+        responders: [parseResponder(`${address}:4000`)],
         portRange: [1_024, 32_767],
         signal: new AbortController().signal,
       });
-    // Neighbours take their time in a new lab; who can be reached is the question here.
-    await pingUntil(inside, "10.3.0.2");
-    await pingUntil(inside, "2001:db8:3::2");
+    node.start();
     try {
-      const found = await Promise.all([ask(4), ask(6)]);
-      expect(found.map(({ verdict, seen }) => [verdict, seen?.address])).toEqual([
-        ["public", "10.5.0.2"],
-        ["public", "2001:db8:5::2"],
-      ]);
-      await inside.exec([
-        "nft",
-        "add table inet f; add chain inet f i { type filter hook input priority 0; }; add rule inet f i ct state new udp sport 3480 drop",
-      ]);
-      expect((await ask(4)).verdict).toBe("hidden");
+      await untilVerdicts("public");
+      expect(node.state?.ipv6.address).toBe("2001:db8:5::2");
+      expect(await askNode("10.5.0.2")).toMatchObject({ verdict: "public" });
+      expect(await askNode("10.6.0.2")).toMatchObject({ verdict: "unknown" });
+      node.move(shut.name);
+      await untilVerdicts("hidden");
+      expect(node.state?.ipv4.seen).toMatch(/^10\.6\.0\.2:/);
+      expect(await askNode("10.6.0.2")).toMatchObject({ verdict: "public" });
+      expect(await askNode("10.5.0.2")).toMatchObject({ verdict: "unknown" });
+      expect(changes).toBeGreaterThanOrEqual(4);
+      // What comes from the port that was asked is no proof: with the other port shut off nothing is reached.
+      await outside.exec(["nft", `${FILTER} add rule inet f i udp sport 4001 drop`]);
+      expect(await askNode("10.6.0.2")).toMatchObject({ verdict: "hidden" });
     } finally {
+      await node.stop();
       responder.close();
     }
   },

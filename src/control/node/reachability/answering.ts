@@ -74,6 +74,11 @@ export class Answering {
     return this.#waiting.size;
   }
 
+  /** Of how many places (an IPv4 address, an IPv6 prefix of 64 bits) something waits. */
+  get places(): number {
+    return this.#waitingOf.size;
+  }
+
   /** What to send for a datagram from `source`, at `now` (milliseconds, only forward). Never throws. */
   take(datagram: Uint8Array, source: SocketAddress, now: number): Sending[] {
     const messages = cutMessages(datagram);

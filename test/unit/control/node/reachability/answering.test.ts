@@ -133,8 +133,9 @@ describe("answering", () => {
       expect(kinds.slice(0, 128).every((kind) => kind === ACCEPTED)).toBe(true);
       expect(kinds.slice(128)).toEqual([REFUSED, REFUSED]);
     }
-    expect(answering.waiting).toBe(256);
+    expect([answering.waiting, answering.places]).toEqual([256, 2]);
     expect(answering.due(1e9)).toHaveLength(256);
+    expect([answering.waiting, answering.places]).toEqual([0, 0]);
     const cookie = cookieFor(answering, SOURCE, 1e9);
     expect(answering.take(ask(LATER, { cookie, delayMs: 1 }), SOURCE, 1e9).map(read)[0]?.kind).toBe(
       ACCEPTED,

@@ -67,6 +67,11 @@ describe("search for a mapping's lifetime", () => {
     expect(search(5_000).bounds.aliveMs).toBeGreaterThanOrEqual(4_500);
   });
 
+  it("ends after three rounds, however little they brought", () => {
+    expect(nextRound({ aliveMs: 10_000, deadMs: 20_000 }, 2)).toEqual([12_500, 15_000, 17_500]);
+    expect(nextRound({ aliveMs: 10_000, deadMs: 20_000 }, 3)).toEqual([]);
+  });
+
   it("a silence that was survived outweighs a shorter one that was not: a packet was lost", () => {
     const trials = [
       { silenceMs: 2_000, hasLived: true },
