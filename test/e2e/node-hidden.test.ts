@@ -12,12 +12,13 @@ import type { Lab, Namespace } from "../../src/cli/demo/lab.ts";
 import { pingUntil } from "../../src/cli/demo/measure.ts";
 import { realClock } from "../../src/control/linux/clock.ts";
 import type { FamilyReachability, Verdict } from "../../src/control/model/reachability.ts";
-import type { AgentStatus } from "../../src/control/node/agent.ts";
+import type { AgentStatus, PublishedReachability } from "../../src/control/node/agent.ts";
 import { Outside } from "../../src/control/node/reachability/outside.ts";
 import { type Probed, probe } from "../../src/control/node/reachability/probe.ts";
 import { ReachabilityResponder } from "../../src/control/node/reachability/responder.ts";
 import { parseResponder } from "../../src/control/node/reachability/responder-name.ts";
 import type { NetworkDetails } from "../../src/control/node/view.ts";
+import { BootMachine, Internet, REGISTRY4, REGISTRY6 } from "./harness/boot-machine.ts";
 import { labTest } from "./harness/lab-test.ts";
 import { Machine } from "./harness/machine.ts";
 import { connect, makeRouter } from "./harness/router.ts";
@@ -364,4 +365,50 @@ labTest(
       responder.close();
     }
   },
+);
+
+labTest(
+  "item 30: what is found once the uplink is there is published with the census",
+  async (lab) => {
+    const internet = await Internet.make(lab);
+    await internet.startRegistry();
+    const router = await internet.router(1, { ra: true });
+    // Both families have addresses that lead everywhere; one is let in.
+    const rule =
+      "add rule inet f i meta nfproto ipv6 iifname wan meta l4proto udp ct state new drop";
+    await router.namespace.exec(["nft", `${FILTER.replace("hook input", "hook forward")} ${rule}`]);
+    const program = [process.execPath, PROGRAM, "node", "run"];
+    // Its machine has more than one address of each family: the one that is asked has to answer.
+    const responder = internet.namespace.spawn([
+      ...program,
+      ...["--respond", "3479", "--state", join(lab.folder, "re")],
+      ...["--socket", join(lab.folder, "re.sock")],
+    ]);
+    await responder.waitFor("answers at UDP port 3479");
+    const machine = await BootMachine.make(lab);
+    await machine.plug("eth1", router);
+    const command = [...program, "--state", join(lab.folder, "st")];
+    const nics = ["--nic-kinds", "veth", "--nic-names", "eth*"];
+    const responders = `${REGISTRY4}:3479,[${REGISTRY6}]:3479`;
+    const names = ["--registry", `http://${REGISTRY4}/`, "--responders", responders];
+    machine.background([...command, ...nics, ...names]);
+    const body = await until(
+      "both verdicts are published",
+      () => {
+        const { body } = internet.censuses().at(-1) ?? {};
+        const { reachability } = (body ?? {}) as { reachability?: PublishedReachability };
+        const { ipv4, ipv6 } = reachability ?? {};
+        return ipv4?.verdict === "public" && ipv6?.verdict === "hidden" ? body : undefined;
+      },
+      60_000,
+    );
+    expect(body).toMatchObject({
+      nics: [{ name: "eth1" }, { name: "zos" }],
+      reachability: {
+        ipv4: { address: expect.stringMatching(/^10\.1\.0\.\d+$/) },
+        ipv6: { address: null },
+      },
+    });
+  },
+  150_000,
 );

@@ -93,6 +93,7 @@ export class Outside {
   /** Something about links, addresses or routes has changed. */
   poke(): void {
     this.#bell.ring();
+    this.#moves.ring();
   }
 
   /** WireGuard's sockets are in another namespace from now on. */
@@ -129,31 +130,33 @@ export class Outside {
     }
   }
 
-  /** Answers in the namespace of the sockets; tries for ever. */
+  /** Answers in the namespace of the sockets, at the addresses that there are; tries for ever. */
   async #respond(port: number): Promise<void> {
     const { clock, log } = this.#options;
     let failures = 0;
     while (!this.#abort.signal.aborted) {
       const namespace = this.#namespace;
-      if (this.#responder === undefined || this.#served !== namespace) {
+      if (this.#served !== namespace) {
         this.#responder?.close();
         this.#responder = undefined;
-        try {
+      }
+      try {
+        if (this.#responder !== undefined) await this.#responder.serve();
+        else {
           this.#responder = await ReachabilityResponder.open({ port, namespace });
           this.#served = namespace;
-          failures = 0;
           log("info", `reachability: answers at UDP port ${port}, and from ${port + 1}`);
-        } catch (error) {
-          failures += 1;
-          if (failures === 1) {
-            const why = (error as Error).message;
-            log("error", `reachability: can't answer others at ${port} and ${port + 1}: ${why}`);
-          }
+        }
+        failures = 0;
+      } catch (error) {
+        failures += 1;
+        if (failures === 1) {
+          const why = (error as Error).message;
+          log("error", `reachability: can't answer others at ${port} and ${port + 1}: ${why}`);
         }
       }
-      await this.#moves.wait(
-        this.#responder === undefined ? backoffMs(failures, clock.random()) : LOOK_MS,
-      );
+      const pause = failures === 0 ? LOOK_MS : backoffMs(failures, clock.random());
+      if (await this.#moves.wait(pause)) await clock.wait(SETTLE_MS, this.#abort.signal);
     }
   }
 }

@@ -4,6 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { isIPv6 } from "node:net";
+import { networkInterfaces } from "node:os";
 import { UdpSocket } from "../../linux/udp.ts";
 import { Answering, type Sending } from "./answering.ts";
 import { Cookies } from "./cookies.ts";
@@ -13,11 +14,14 @@ export interface ResponderOptions {
   readonly port: number;
   /** From it comes what nobody has asked for; unless told the one after, or any with 0. */
   readonly otherPort?: number | undefined;
-  /** To be asked at; unless told all, and a family that the machine hasn't is left out. */
+  /** To be asked at; unless told all that the machine has, see {@link ReachabilityResponder.serve}. */
   readonly addresses?: readonly string[] | undefined;
   /** Others, one of a family, for what nobody has asked for: then not even a firewall that looks at addresses alone has seen them. */
   readonly otherAddresses?: readonly string[] | undefined;
-  /** By name; undefined: this process's. Without addresses only. */
+  /**
+   * By name; undefined: this process's. In another one answers come from the address that routes choose, which must be the one that
+   * was asked: from a machine with several of one family firewalls let no other through.
+   */
   readonly namespace?: string | undefined;
 }
 
@@ -30,36 +34,25 @@ interface Pair {
 
 /** Ours: silences are measured in seconds. */
 const TICK_MS = 50;
-
-/** Families that are not there. */
-const ABSENT: readonly (string | undefined)[] = ["EAFNOSUPPORT", "EADDRNOTAVAIL", "EINVAL"];
+/** Ours: a machine that answers has a few; each costs two sockets. */
+const ADDRESSES_MAX = 64;
+/** Addresses and families that are not there, or not yet (duplicate address detection). */
+const ABSENT: readonly (string | undefined)[] = ["EAFNOSUPPORT", "EADDRNOTAVAIL"];
 
 export class ReachabilityResponder {
-  readonly #pairs: Pair[] = [];
+  readonly #options: ResponderOptions;
+  readonly #pairs = new Map<string, Pair>();
   #timer: NodeJS.Timeout | undefined;
 
-  private constructor() {}
+  private constructor(options: ResponderOptions) {
+    this.#options = options;
+  }
 
   /** Opens its sockets; rejects with the one that can't be opened. */
   static async open(options: ResponderOptions): Promise<ReachabilityResponder> {
-    const { addresses, otherAddresses = [] } = options;
-    const responder = new ReachabilityResponder();
+    const responder = new ReachabilityResponder(options);
     try {
-      const places: readonly (readonly [4 | 6, string | undefined])[] =
-        addresses === undefined
-          ? [
-              [4, undefined],
-              [6, undefined],
-            ]
-          : addresses.map((address) => [isIPv6(address) ? 6 : 4, address]);
-      for (const [family, address] of places) {
-        const other = otherAddresses.find((text) => isIPv6(text) === (family === 6)) ?? address;
-        await responder.#serve(options, family, address, other).catch((error: unknown) => {
-          const { code } = error as { code?: string };
-          if (addresses !== undefined || !ABSENT.includes(code)) throw error;
-        });
-      }
-      if (responder.#pairs.length === 0) throw new Error("the machine has no IPv4 and no IPv6");
+      await responder.serve();
       return responder;
     } catch (error) {
       responder.close();
@@ -67,37 +60,67 @@ export class ReachabilityResponder {
     }
   }
 
+  /**
+   * Looks which addresses there are now: answers at new ones, and no longer at those that have gone. Each has sockets of its own, so that
+   * it is also the one that answers. Not to be called while it runs. Rejects with what can't be opened.
+   */
+  async serve(): Promise<void> {
+    const { addresses } = this.#options;
+    const wanted = addresses ?? this.#present();
+    for (const [address, pair] of this.#pairs) {
+      if (wanted.includes(address)) continue;
+      this.#pairs.delete(address);
+      closePair(pair);
+    }
+    for (const address of wanted) {
+      if (this.#pairs.has(address)) continue;
+      try {
+        this.#pairs.set(address, await this.#open(address));
+      } catch (error) {
+        const { code } = error as { code?: string };
+        if (addresses !== undefined || !ABSENT.includes(code)) throw error;
+      }
+    }
+  }
+
   /** The ports to ask, one for each address served. */
   get ports(): readonly number[] {
-    return this.#pairs.map(({ asked }) => asked.port);
+    return [...this.#pairs.values()].map(({ asked }) => asked.port);
   }
 
   /** Datagrams that got no answer: senseless ones, and those above what is allowed. */
   get dropped(): number {
-    return this.#pairs.reduce((sum, { answering }) => sum + answering.dropped, 0);
+    return [...this.#pairs.values()].reduce((sum, { answering }) => sum + answering.dropped, 0);
   }
 
   close(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;
-    for (const { asked, other } of this.#pairs.splice(0)) {
-      asked.close();
-      other.close();
-    }
+    for (const pair of this.#pairs.values()) closePair(pair);
+    this.#pairs.clear();
   }
 
-  async #serve(
-    { port, otherPort, namespace }: ResponderOptions,
-    family: 4 | 6,
-    address: string | undefined,
-    otherAddress: string | undefined,
-  ): Promise<void> {
+  /** Addresses of this process's namespace, but for those of one link; in another one any. */
+  #present(): string[] {
+    if (this.#options.namespace !== undefined) return ["0.0.0.0", "::"];
+    return Object.values(networkInterfaces())
+      .flatMap((found = []) => found)
+      .filter((found) => found.family === "IPv4" || found.scopeid === 0)
+      .map(({ address }) => address)
+      .slice(0, ADDRESSES_MAX);
+  }
+
+  async #open(address: string): Promise<Pair> {
+    const { port, otherPort, otherAddresses = [], namespace } = this.#options;
+    const family = isIPv6(address) ? 6 : 4;
+    const other = otherAddresses.find((text) => isIPv6(text) === (family === 6)) ?? address;
+    const at = (text: string): string | undefined => (namespace === undefined ? text : undefined);
     const answering = new Answering(new Cookies(new Uint8Array(randomBytes(32))));
     let pair: Pair | undefined;
     const asked = await UdpSocket.open({
       family,
       port,
-      address,
+      address: at(address),
       namespace,
       onMessage: (bytes, from) => {
         if (pair === undefined) return;
@@ -105,15 +128,16 @@ export class ReachabilityResponder {
         if (answering.waiting > 0) this.#tick();
       },
     });
-    const onMessage = (): void => undefined;
-    const rest = { family, address: otherAddress, namespace, onMessage };
     try {
-      const other = await UdpSocket.open({
-        ...rest,
+      const silent = await UdpSocket.open({
+        family,
         port: otherPort ?? (port === 0 ? 0 : port + 1),
+        address: at(other),
+        namespace,
+        onMessage: () => undefined,
       });
-      pair = { asked, other, answering };
-      this.#pairs.push(pair);
+      pair = { asked, other: silent, answering };
+      return pair;
     } catch (error) {
       asked.close();
       throw error;
@@ -124,12 +148,18 @@ export class ReachabilityResponder {
   #tick(): void {
     this.#timer ??= setInterval(() => {
       const now = performance.now();
-      for (const pair of this.#pairs) send(pair, pair.answering.due(now));
-      if (this.#pairs.some(({ answering }) => answering.waiting > 0)) return;
+      const pairs = [...this.#pairs.values()];
+      for (const pair of pairs) send(pair, pair.answering.due(now));
+      if (pairs.some(({ answering }) => answering.waiting > 0)) return;
       clearInterval(this.#timer);
       this.#timer = undefined;
     }, TICK_MS);
   }
+}
+
+function closePair({ asked, other }: Pair): void {
+  asked.close();
+  other.close();
 }
 
 function send(pair: Pair, sendings: readonly Sending[]): void {

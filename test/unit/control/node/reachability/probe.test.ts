@@ -147,6 +147,20 @@ describe("responder", () => {
     expect(answered).toBe(0);
   });
 
+  it("answers at all addresses of the machine, each by itself, unless told which", async () => {
+    const responder = await ReachabilityResponder.open({ port: 0 });
+    opened.push(responder);
+    const before = responder.ports;
+    expect(before.length).toBeGreaterThan(0);
+    expect(await run(before.map((port) => `127.0.0.1:${port}`))).toMatchObject({
+      verdict: "public",
+      contacts: [{ to: { address: "127.0.0.1" } }],
+    });
+    // Addresses that stay keep their sockets.
+    await responder.serve();
+    expect(responder.ports).toEqual(before);
+  });
+
   it("says which port it can't have, and leaves no socket behind", async () => {
     const taken = createSocket("udp4");
     opened.push(taken);
