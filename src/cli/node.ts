@@ -37,6 +37,8 @@ interface RunFlags {
   readonly host: string[];
   readonly nicKinds: string[];
   readonly nicNames?: string;
+  readonly responders: string;
+  readonly respond?: string;
 }
 
 /** Runs `wirehaul node ARGS` or `wirehaul network ARGS`; returns the exit code. */
@@ -58,6 +60,12 @@ export async function nodeCommands(args: readonly string[]): Promise<number> {
       new Option("--nic-kinds <kinds...>", "kinds of links that are NICs").default(["device"]),
     )
     .option("--nic-names <pattern>", "names of links that are NICs, with *")
+    .option(
+      "--responders <list>",
+      "HOST:PORT,...: whom to ask whether this node can be reached from outside",
+      "",
+    )
+    .option("--respond <port>", "answers other nodes at this UDP port, and from the one after")
     .action(async ({ host, ...flags }: RunFlags) => {
       code = await runNode({ ...flags, hosts: host });
     });

@@ -21,7 +21,7 @@ export interface EngineOptions {
   readonly lanes?: LanesOption;
   /**
    * Added to the niceness of those threads: below 0, they come before other programs that want the same core. Where the process
-   * may not (CAP_SYS_NICE, RLIMIT_NICE) it stays. Default: -10.
+   * may not (CAP_SYS_NICE, RLIMIT_NICE) it stays. Default: 0.
    */
   readonly laneNice?: number;
 }

@@ -1,11 +1,8 @@
 /** How far a lane's thread is ahead of other programs when they want the same core (nice(2)). */
 import { withoutKeys } from "../bytes/secret-text.ts";
 
-/**
- * Ours, added to what the process has: as the kernel's own network work comes before programs, so do lanes, but not without bound. A
- * transfer's own ends would else keep the lane waiting that they wait for (docs/decisions/0021).
- */
-export const LANE_NICE = -10;
+/** Ours, added to what the process has: whoever receives must get to its socket as often as the lane does (docs/decisions/0021). */
+export const LANE_NICE = 0;
 /** nice(2). */
 const NICE_MIN = -20;
 const NICE_MAX = 19;

@@ -167,12 +167,17 @@ function nicesOf(pid: number): number[] {
 labTest("lanes alone come before other programs, as far as was said", async (lab) => {
   const namespace = await lab.namespace("n");
   const cases: readonly [readonly string[], Readonly<Record<string, string>>, number, number][] = [
-    [[], {}, 0, -10],
-    [[], { WIREHAUL_LANE_NICE: "0" }, 0, 0],
+    [[], {}, 0, 0],
+    [[], { WIREHAUL_LANE_NICE: "-10" }, 0, -10],
     // Who makes the whole program humbler makes lanes so.
-    [["nice", "-n", "15"], {}, 15, 5],
+    [["nice", "-n", "15"], { WIREHAUL_LANE_NICE: "-10" }, 15, 5],
     // Without the right to it they stay as they are.
-    [["setpriv", "--bounding-set", "-sys_nice", "--inh-caps", "-sys_nice"], {}, 0, 0],
+    [
+      ["setpriv", "--bounding-set", "-sys_nice", "--inh-caps", "-sys_nice"],
+      { WIREHAUL_LANE_NICE: "-10" },
+      0,
+      0,
+    ],
   ];
   for (const [prefix, settings, own, lanes] of cases) {
     const command = [...prefix, process.execPath, join(ROOT, "bin", "wirehaul-wg"), "-f"];

@@ -8,8 +8,10 @@ import { Bus } from "../../control/bus/bus.ts";
 import { realClock } from "../../control/linux/clock.ts";
 import { parseBootParameters } from "../../control/model/boot-parameters.ts";
 import type { Nic } from "../../control/model/nic.ts";
-import { Agent } from "../../control/node/agent.ts";
+import { Agent, type PublishedReachability } from "../../control/node/agent.ts";
 import { BOOT_TIMES } from "../../control/node/boot/boot.ts";
+import { parseResponder } from "../../control/node/reachability/responder-name.ts";
+import { parseDecimal } from "../../route/address.ts";
 import { nodeLog } from "./log.ts";
 
 export interface RunOptions {
@@ -24,6 +26,10 @@ export interface RunOptions {
   readonly hosts: readonly string[];
   readonly nicKinds: readonly string[];
   readonly nicNames?: string | undefined;
+  /** HOST:PORT, separated by commas. */
+  readonly responders: string;
+  /** A port. */
+  readonly respond?: string | undefined;
 }
 
 const PUBLISH_MS = 10_000;
@@ -36,7 +42,10 @@ export async function runNode(options: RunOptions): Promise<number> {
   const busPassword = process.env["WIREHAUL_BUS_PASSWORD"];
   const address = options.bus === undefined ? undefined : parseBusAddress(options.bus, busPassword);
   const say = (level: "info" | "error", text: string): void => log[level](text);
+  const responders = options.responders.split(",").filter((text) => text.trim() !== "");
   const agent = await Agent.make({
+    responders: responders.map((text) => parseResponder(text.trim())),
+    respondPort: portOf(options.respond),
     folder: options.state,
     runFolder: join("/run", "wirehaul"),
     registry: registry === undefined ? undefined : { url: registry },
@@ -47,7 +56,7 @@ export async function runNode(options: RunOptions): Promise<number> {
     uplink: options.uplink ?? parameters.uplink,
     clock: realClock,
     log: say,
-    publish: (nics) => publishCensus(registry ?? "", nics),
+    publish: (nics, reachability) => publishCensus(registry ?? "", nics, reachability),
   });
   const server = new ApiServer({ agent, path: options.socket, log: say });
   const bus =
@@ -81,11 +90,23 @@ export async function runNode(options: RunOptions): Promise<number> {
   }
 }
 
-async function publishCensus(registry: string, nics: readonly Nic[]): Promise<void> {
+/** A port that has one after it. */
+function portOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const port = parseDecimal(text, 65_534);
+  if (port < 1) throw new Error(`--respond ${text} is no port: 1 to 65534`);
+  return port;
+}
+
+async function publishCensus(
+  registry: string,
+  nics: readonly Nic[],
+  reachability: PublishedReachability | null,
+): Promise<void> {
   const response = await fetch(new URL("/census", registry), {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify(nics),
+    body: JSON.stringify({ nics, reachability }),
     signal: AbortSignal.timeout(PUBLISH_MS),
   });
   if (!response.ok) throw new Error(`the registry answers ${response.status}`);

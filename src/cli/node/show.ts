@@ -1,6 +1,7 @@
 /** How answers of a node's API look to a person. Pure. */
 
 import type { Nic } from "../../control/model/nic.ts";
+import type { FamilyReachability } from "../../control/model/reachability.ts";
 import type { Workload } from "../../control/model/workload.ts";
 import type { AgentStatus } from "../../control/node/agent.ts";
 import type { Explanation } from "../../control/node/explain.ts";
@@ -11,7 +12,7 @@ import type { NetworkDetails, NetworkSummary } from "../../control/node/view.ts"
 type Lines = readonly string[];
 
 export function statusLines(status: AgentStatus): Lines {
-  const { boot, configuration, isCensusPublished, bus, networks, problems } = status;
+  const { boot, configuration, reachability, isCensusPublished, bus, networks, problems } = status;
   const { uplink } = boot ?? {};
   return [
     boot === null ? "uplink: the machine's own (no registry)" : `boot: ${boot.state}: ${boot.why}`,
@@ -21,6 +22,12 @@ export function statusLines(status: AgentStatus): Lines {
     ...(configuration === null
       ? []
       : [`configuration: ${configuration.state}: ${configuration.why}`]),
+    ...(reachability === null
+      ? ["reachability: not measured (no --responders)"]
+      : [
+          ...reachabilityLines("IPv4", reachability.ipv4),
+          ...reachabilityLines("IPv6", reachability.ipv6),
+        ]),
     `census: ${isCensusPublished ? "published" : "not published"}`,
     ...(bus === null
       ? []
@@ -28,6 +35,19 @@ export function statusLines(status: AgentStatus): Lines {
     `networks: ${networks}, with problems: ${problems.length}`,
     ...problems.map(({ network, problem }) => `  ${network}: ${problem}`),
   ];
+}
+
+function reachabilityLines(family: string, state: FamilyReachability): Lines {
+  const { verdict, why, seen, lifetimeMs, lifetimeBelowMs, keepaliveSeconds } = state;
+  const lines = [`${family}: ${verdict}: ${why}`];
+  if (seen !== null) lines.push(`  seen as ${seen}`);
+  if (verdict === "public") lines.push("  keepalive off for peers with an endpoint");
+  if (verdict !== "hidden") return lines;
+  const lifetime =
+    lifetimeMs === null
+      ? "the lifetime of a silent mapping is not measured yet"
+      : `a silent mapping lives ${lifetimeMs / 1000} s${lifetimeBelowMs === null ? " or more" : `, not ${lifetimeBelowMs / 1000} s`}`;
+  return [...lines, `  ${lifetime}: keepalive ${keepaliveSeconds} s`];
 }
 
 export function nicLines(nics: readonly Nic[]): Lines {

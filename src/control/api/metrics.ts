@@ -1,11 +1,19 @@
 /** Prometheus text (exposition format 0.0.4) of a node: networks, peers, drops by reason. Public keys are labels, no secret is. */
 import { Counter, Gauge, Registry } from "prom-client";
+import type { Reachability } from "../model/reachability.ts";
 import type { NetworkDetails } from "../node/view.ts";
+
+export interface NodeFacts {
+  /** Undefined: there is no registry. */
+  readonly hasInternet: boolean | undefined;
+  /** Undefined: nobody is asked. */
+  readonly reachability: Reachability | undefined;
+}
 
 /** `now`: milliseconds since 1970. */
 export async function metricsText(
   networks: readonly NetworkDetails[],
-  hasInternet: boolean | undefined,
+  { hasInternet, reachability }: NodeFacts,
   now: number,
 ): Promise<string> {
   const registry = new Registry();
@@ -28,6 +36,21 @@ export async function metricsText(
   const path = gauge("peer_path", "1: packets go there", [...peerLabels, "endpoint", "family"]);
   if (hasInternet !== undefined) {
     gauge("registry_reached", "1: the registry answers", []).set(hasInternet ? 1 : 0);
+  }
+  if (reachability !== undefined) {
+    const reached = gauge("reachable", "1: from outside, 0: hidden; absent: unknown", ["family"]);
+    const lifetime = gauge(
+      "mapping_lifetime_seconds",
+      "A silent mapping of the NAT or firewall lives so long",
+      ["family"],
+    );
+    const interval = gauge("keepalive_seconds", "Of peers that need one", ["family"]);
+    for (const family of ["ipv4", "ipv6"] as const) {
+      const { verdict, lifetimeMs, keepaliveSeconds } = reachability[family];
+      if (verdict !== "unknown") reached.set({ family }, verdict === "public" ? 1 : 0);
+      if (lifetimeMs !== null) lifetime.set({ family }, lifetimeMs / 1000);
+      interval.set({ family }, keepaliveSeconds);
+    }
   }
   for (const { id: network, problem, workloads: count, device } of networks) {
     up.set({ network }, problem === null ? 1 : 0);

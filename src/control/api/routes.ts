@@ -63,7 +63,8 @@ export const ROUTES: readonly Route[] = [
   {
     method: "GET",
     path: "/v1/status",
-    summary: "Boot, configuration, and networks that are not as they should be",
+    summary:
+      "Boot, configuration, whether the node can be reached, and networks that are not as they should be",
     answer: statusAnswer,
     run: (agent) => agent.status(),
   },
@@ -205,15 +206,18 @@ export const ROUTES: readonly Route[] = [
       }
       const networks = await details(agent);
       return address === undefined
-        ? explainPeer(networks, peer ?? "")
-        : explainAddress(networks, address);
+        ? explainPeer(networks, peer ?? "", agent.reachability)
+        : explainAddress(networks, address, agent.reachability);
     },
   },
   {
     method: "GET",
     path: "/metrics",
     summary: "Prometheus text",
-    run: async (agent) =>
-      await metricsText(await details(agent), agent.status().boot?.internet, Date.now()),
+    run: async (agent) => {
+      const { boot, reachability } = agent.status();
+      const node = { hasInternet: boot?.internet, reachability: reachability ?? undefined };
+      return await metricsText(await details(agent), node, Date.now());
+    },
   },
 ];

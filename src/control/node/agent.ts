@@ -11,9 +11,16 @@ import { Monitor } from "../linux/monitor.ts";
 import { readNics } from "../linux/nics.ts";
 import { installHook } from "../linux/udhcpc.ts";
 import { EXIT_NAMESPACE } from "../model/names.ts";
+import type { NetworkPeer } from "../model/network-resource.ts";
 import type { Nic } from "../model/nic.ts";
 import { EMPTY_NODE_CONFIG } from "../model/node-config.ts";
 import { RefusedError } from "../model/problem.ts";
+import {
+  autoKeepalive,
+  type FamilyReachability,
+  lasting,
+  type Reachability,
+} from "../model/reachability.ts";
 import { OVERLAY_NAMESPACE, planRoles, type RoleLeg, type RolePlan } from "../model/role-plan.ts";
 import { Boot, type BootStatus, type BootTimes } from "./boot/boot.ts";
 import type { NicMatch } from "./boot/candidates.ts";
@@ -28,6 +35,9 @@ import {
 } from "./configuration.ts";
 import { DEFAULT_EXIT, type ExitSettings } from "./exit.ts";
 import { Networks } from "./networks.ts";
+import { DEFAULT_RANGE, DEFAULT_RESERVED } from "./ports.ts";
+import { Outside } from "./reachability/outside.ts";
+import type { ResponderName } from "./reachability/responder-name.ts";
 import { Roles } from "./roles.ts";
 import { Store } from "./store.ts";
 
@@ -47,10 +57,17 @@ export interface AgentOptions {
   /** The operator's choice of an uplink, by name or MAC address. */
   readonly uplink?: string | undefined;
   readonly probationMs?: number | undefined;
+  /** Whom to ask whether this node can be reached; none: nothing is measured. */
+  readonly responders?: readonly ResponderName[] | undefined;
+  /** UDP port at which other nodes are answered, with the one after; undefined: they are not. */
+  readonly respondPort?: number | undefined;
   readonly clock: Clock;
   readonly log: (level: "info" | "error", text: string) => void;
-  /** Takes the census to the registry. */
-  readonly publish: (nics: readonly Nic[]) => Promise<void>;
+  /** Takes the census to the registry, with how the node can be reached (null: nobody is asked). */
+  readonly publish: (
+    nics: readonly Nic[],
+    reachability: PublishedReachability | null,
+  ) => Promise<void>;
 }
 
 /** A bus of messages, as the node's status shows it. */
@@ -67,10 +84,17 @@ export interface BusStatus {
   readonly drops: Readonly<Record<string, number>>;
 }
 
+/** Of each family what others need to know: no ports of probes, no times, so that it changes only when it has changed. */
+export type PublishedReachability = Readonly<
+  Record<"ipv4" | "ipv6", Pick<FamilyReachability, "verdict" | "address" | "lifetimeMs">>
+>;
+
 export interface AgentStatus {
   /** Null: there is no registry, the NICs are the machine's own. */
   readonly boot: BootStatus | null;
   readonly configuration: ConfigurationStatus | null;
+  /** Null: nobody is asked (--responders). */
+  readonly reachability: Reachability | null;
   readonly isCensusPublished: boolean;
   /** Null: there is none, or it waits for the census to arrive. */
   readonly bus: BusStatus | null;
@@ -91,11 +115,14 @@ export class Agent {
   readonly #boot: Boot | undefined;
   readonly #roles: Roles | undefined;
   readonly #configuration: Configuration | undefined;
+  readonly #outside: Outside;
+  readonly #store: Store;
   readonly #timers = new Set<NodeJS.Timeout>();
   #monitor: Monitor | undefined;
   #built: Promise<void> = Promise.resolve();
   #follow: NodeJS.Timeout | undefined;
   #exit: ExitSettings = DEFAULT_EXIT;
+  #reachable = "";
   #isStopped = false;
   #bus: (() => BusStatus) | undefined;
   #taken: () => void = () => undefined;
@@ -107,18 +134,38 @@ export class Agent {
     this.#options = options;
     const { folder, registry, clock, log, bridge, match } = options;
     const store = new Store(folder);
+    this.#store = store;
     const complaints: string[] = [];
     const initial = store.config(complaints);
+    const before = store.reachability(complaints);
     for (const text of complaints) log("error", text);
     const config = registry === undefined ? EMPTY_NODE_CONFIG : initial;
     this.#exit = { ...DEFAULT_EXIT, range: config.exitRange };
     const overlay = planRoles(config, nics, bridge).overlayNamespace;
+    // After a restart of the program alone, sockets open where they were.
+    const sockets =
+      overlay !== undefined && existsSync(namespacePath(overlay)) ? overlay : undefined;
+    const { responders = [], respondPort } = options;
     this.networks = new Networks({
       folder,
       log,
       exit: this.#exit,
-      // After a restart of the program alone, sockets open where they were.
-      sockets: overlay !== undefined && existsSync(namespacePath(overlay)) ? overlay : undefined,
+      sockets,
+      keepaliveOf: (peer) => this.keepaliveOf(peer),
+      reservedPorts: [
+        ...DEFAULT_RESERVED,
+        ...(respondPort === undefined ? [] : [respondPort, respondPort + 1]),
+      ],
+    });
+    this.#outside = new Outside({
+      clock,
+      responders,
+      respondPort,
+      portRange: DEFAULT_RANGE,
+      before,
+      namespace: sockets,
+      onChange: (state) => this.#reachabilityChanged(state),
+      log,
     });
     const say = (text: string): void => log("info", text);
     if (registry !== undefined) {
@@ -140,6 +187,7 @@ export class Agent {
         onOverlay: async (namespace) => {
           await this.#built;
           await this.networks.moveSockets(namespace);
+          this.#outside.move(namespace);
         },
       });
       this.#boot = boot;
@@ -159,7 +207,8 @@ export class Agent {
       clock,
       log: say,
       match,
-      publish: options.publish,
+      publish: (nics) => options.publish(nics, this.#published()),
+      beside: () => this.#published(),
       // Without a registry there is nobody to publish to, ever.
       whenReady: () => this.#boot?.whenOnline() ?? new Promise(() => undefined),
       away: () => this.#boot?.probing ?? new Set(),
@@ -179,10 +228,12 @@ export class Agent {
     this.#census.start();
     this.#boot?.start();
     this.#configuration?.start();
+    this.#outside.start();
     this.#monitor = new Monitor(clock, () => {
       this.#boot?.poke();
       this.#census.poke();
       this.#configuration?.poke();
+      this.#outside.poke();
       this.#followSoon();
     });
     await this.#built;
@@ -203,6 +254,7 @@ export class Agent {
       this.#configuration?.stop(),
       this.#boot?.stop(),
       this.#census.stop(),
+      this.#outside.stop(),
       this.#monitor?.stop(),
     ]);
     await this.#roles?.stop();
@@ -239,6 +291,7 @@ export class Agent {
     return {
       boot: this.boot,
       configuration: this.configuration,
+      reachability: this.#outside.state ?? null,
       isCensusPublished: this.#census.isPublished,
       bus: this.#bus?.() ?? null,
       networks: networks.length,
@@ -246,6 +299,16 @@ export class Agent {
         problem === null ? [] : [{ network: id, problem }],
       ),
     };
+  }
+
+  /** Whether this node can be reached; undefined: nobody is asked. */
+  get reachability(): Reachability | undefined {
+    return this.#outside.state;
+  }
+
+  /** What a peer's keepalive "auto" is now, in seconds. */
+  keepaliveOf(peer: Pick<NetworkPeer, "endpoint">): number {
+    return autoKeepalive(peer, this.#outside.state);
   }
 
   /** See Configuration.change; refused where the NICs are not the node's. */
@@ -277,6 +340,28 @@ export class Agent {
     await this.#built;
     await this.networks.setExit(exit);
     this.#exit = exit;
+  }
+
+  #published(): PublishedReachability | null {
+    const { state } = this.#outside;
+    if (state === undefined) return null;
+    const of = ({
+      verdict,
+      address,
+      lifetimeMs,
+    }: FamilyReachability): PublishedReachability["ipv4"] => ({ verdict, address, lifetimeMs });
+    return { ipv4: of(state.ipv4), ipv6: of(state.ipv6) };
+  }
+
+  #reachabilityChanged(state: Reachability): void {
+    const text = JSON.stringify(lasting(state));
+    if (text === this.#reachable) return;
+    this.#reachable = text;
+    this.#census.tell();
+    void this.#built
+      .then(() => this.networks.followKeepalive())
+      .then(() => this.#store.saveReachability(lasting(state)))
+      .catch((error: Error) => this.#options.log("error", `reachability: ${error.message}`));
   }
 
   #followSoon(): void {

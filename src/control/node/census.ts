@@ -14,6 +14,8 @@ export interface CensusOptions {
   readonly match: NicMatch;
   /** Takes it to the registry; rejects: it will be tried again, with what the census is then. */
   readonly publish: (nics: readonly Nic[]) => Promise<void>;
+  /** What is published beside the NICs; a change of it is published, see {@link Census.tell}. */
+  readonly beside?: (() => unknown) | undefined;
   /** Resolves when there is somebody to publish to: what goes out then is of that moment. */
   readonly whenReady?: (() => Promise<void>) | undefined;
   readonly onChange?: ((nics: readonly Nic[]) => void) | undefined;
@@ -68,19 +70,28 @@ export class Census {
     this.#events.ring();
   }
 
+  /** What is published beside the NICs has changed. */
+  tell(): void {
+    this.#news.ring();
+  }
+
   /** As last read; empty before the first time. */
   get nics(): readonly Nic[] {
     return this.#current ?? [];
   }
 
   get isPublished(): boolean {
-    return this.#published !== undefined && this.#published === JSON.stringify(this.#current);
+    return this.#published !== undefined && this.#published === this.#text();
   }
 
   /** Resolves once a census has arrived at the registry: the buses open then (item 12). */
   whenPublished(): Promise<void> {
     if (this.#published !== undefined) return Promise.resolve();
     return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #text(): string {
+    return JSON.stringify([this.#current, this.#options.beside?.()]);
   }
 
   async #watch(): Promise<void> {
@@ -139,9 +150,10 @@ export class Census {
         continue;
       }
       try {
+        const text = this.#text();
         await publish(nics);
         failures = 0;
-        this.#published = JSON.stringify(nics);
+        this.#published = text;
         for (const resolve of this.#waiting.splice(0)) resolve();
       } catch (error) {
         failures += 1;

@@ -1,6 +1,7 @@
 /** Why a packet goes where it goes, in sentences: which network, which peer by which prefix, which path and why. Pure. */
 import { cidrOf, contains, parseCidr } from "../model/cidr.ts";
 import { RefusedError } from "../model/problem.ts";
+import { explainKeepalive, type Reachability } from "../model/reachability.ts";
 import type { NetworkDetails } from "./view.ts";
 
 export interface Explanation {
@@ -18,18 +19,26 @@ export interface Explanation {
 }
 
 /** For each network that has the peer (its public key or the beginning of it). */
-export function explainPeer(networks: readonly NetworkDetails[], key: string): Explanation[] {
+export function explainPeer(
+  networks: readonly NetworkDetails[],
+  key: string,
+  reachability?: Reachability,
+): Explanation[] {
   const found = networks.flatMap((network) =>
     network.resource.peers
       .filter(({ publicKey }) => key !== "" && publicKey.startsWith(key))
-      .map(({ publicKey }) => path(network, publicKey, null)),
+      .map(({ publicKey }) => path(network, publicKey, null, reachability)),
   );
   if (found.length === 0) throw new RefusedError("missing", "no network has such a peer");
   return found;
 }
 
 /** For each network: where a workload's packet to the address goes. */
-export function explainAddress(networks: readonly NetworkDetails[], text: string): Explanation[] {
+export function explainAddress(
+  networks: readonly NetworkDetails[],
+  text: string,
+  reachability?: Reachability,
+): Explanation[] {
   const address = parseCidr(text);
   if (address === undefined || text.includes("/")) {
     throw new RefusedError("invalid", "address is no IP address");
@@ -46,7 +55,7 @@ export function explainAddress(networks: readonly NetworkDetails[], text: string
       .flatMap(({ publicKey, allowedIps }) => allowedIps.map((prefix) => ({ publicKey, prefix })))
       .filter(({ prefix }) => contains(cidrOf(prefix), address))
       .sort((a, b) => cidrOf(b.prefix).length - cidrOf(a.prefix).length);
-    if (best !== undefined) return path(network, best.publicKey, best.prefix);
+    if (best !== undefined) return path(network, best.publicKey, best.prefix, reachability);
     const range = [resource.range, resource.range6].find(
       (prefix) => prefix !== undefined && contains(cidrOf(prefix), address),
     );
@@ -72,7 +81,12 @@ function other(
   return { network: id, way, peer: null, prefix, endpoint: null, lastHandshakeMs: 0, why: [why] };
 }
 
-function path(network: NetworkDetails, publicKey: string, prefix: string | null): Explanation {
+function path(
+  network: NetworkDetails,
+  publicKey: string,
+  prefix: string | null,
+  reachability: Reachability | undefined,
+): Explanation {
   const wanted = network.resource.peers.find((peer) => peer.publicKey === publicKey);
   const now = network.device?.peers.find((peer) => peer.publicKey === publicKey);
   const why: string[] = [];
@@ -91,6 +105,7 @@ function path(network: NetworkDetails, publicKey: string, prefix: string | null)
         : `no handshake has succeeded, ${now.initiations} initiations were sent`,
     );
   }
+  if (wanted !== undefined) why.push(...explainKeepalive(wanted, reachability));
   const { lastHandshakeMs = 0 } = now ?? {};
   return {
     network: network.id,

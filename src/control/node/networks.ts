@@ -269,6 +269,11 @@ export class Networks {
     await Promise.all([...this.#entries.keys()].map((id) => this.#rebuild(id)));
   }
 
+  /** What "auto" means for keepalives has changed: sets what differs, sessions stay. */
+  async followKeepalive(): Promise<void> {
+    await Promise.all([...this.#entries.keys()].map((id) => this.#rebuild(id)));
+  }
+
   /** Opens all sockets in another namespace, live; undefined: this process's. */
   async moveSockets(namespace: string | undefined): Promise<void> {
     this.#sockets = namespace;

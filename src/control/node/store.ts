@@ -28,11 +28,13 @@ import {
   STATE_VERSION,
 } from "../model/desired-state.ts";
 import { EMPTY_NODE_CONFIG, type NodeConfig, parseNodeConfig } from "../model/node-config.ts";
+import { parseReachability, type Reachability } from "../model/reachability.ts";
 
 const NETWORKS = "networks";
 const LEASES = "leases";
 const SEED = "seed";
 const CONFIG = "node-config";
+const REACHABILITY = "reachability";
 const ENDING = ".json";
 const PREVIOUS = ".previous";
 
@@ -125,6 +127,15 @@ export class Store {
 
   saveConfig(config: NodeConfig): void {
     this.#write(CONFIG, config);
+  }
+
+  /** How the node could be reached when that was saved; undefined: never. */
+  reachability(complaints: string[]): Reachability | undefined {
+    return this.#read(REACHABILITY, parseReachability, complaints);
+  }
+
+  saveReachability(state: Reachability): void {
+    this.#write(REACHABILITY, state);
   }
 
   #path(name: string): string {

@@ -9,9 +9,7 @@ import type { SetOperation } from "../../uapi/operation.ts";
 import type { AllowedIpSnapshot, DeviceSnapshot, PeerSnapshot } from "../../uapi/snapshot.ts";
 import { cidrOf, networkOf } from "../model/cidr.ts";
 import type { NetworkPeer } from "../model/network-resource.ts";
-
-/** zos pings every peer at this interval; below the 30 s after which many NATs forget a flow (RFC 4787 wants 120 s). */
-export const DEFAULT_KEEPALIVE = 20;
+import { autoKeepalive } from "../model/reachability.ts";
 
 export interface WantedSettings {
   /** Base64. */
@@ -33,7 +31,7 @@ export type KeepaliveOf = (peer: NetworkPeer) => number;
 export function settingsDifference(
   wanted: WantedSettings,
   { snapshot, endpoints }: DeviceState,
-  keepaliveOf: KeepaliveOf = () => DEFAULT_KEEPALIVE,
+  keepaliveOf: KeepaliveOf = (peer) => autoKeepalive(peer, undefined),
 ): SetOperation[] {
   const operations: SetOperation[] = [];
   const privateKey = clamped(keyOf(wanted.privateKey));

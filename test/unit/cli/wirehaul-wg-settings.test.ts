@@ -43,7 +43,7 @@ describe("the environment of wirehaul-wg", () => {
   });
 
   it("says how far lanes are ahead of other programs", () => {
-    expect(laneNice({})).toBe(-10);
+    expect(laneNice({})).toBe(0);
     expect(laneNice({ WIREHAUL_LANE_NICE: "-20" })).toBe(-20);
     expect(laneNice({ WIREHAUL_LANE_NICE: "0" })).toBe(0);
     for (const bad of ["", "-21", "20", "1.5", "x", "-"]) {

@@ -27,6 +27,8 @@ class Machine {
   links: Nic[] = [nic("eth0"), nic("eth1")];
   reads = 0;
   isRegistryUp = true;
+  beside: unknown;
+  readonly besides: unknown[] = [];
   readonly census = new Census({
     clock: this.clock,
     match: { kinds: ["device"] },
@@ -36,8 +38,10 @@ class Machine {
       this.reads += 1;
       return this.links;
     },
+    beside: () => this.beside,
     publish: async (nics) => {
       if (!this.isRegistryUp) throw new Error("away");
+      this.besides.push(this.beside);
       this.published.push(nics.map(({ name, carrier }) => `${name}${carrier ? "" : "!"}`));
     },
   });
@@ -109,6 +113,28 @@ describe("census", () => {
     machine.census.poke();
     await machine.clock.advance(1_000);
     expect(machine.published).toHaveLength(1);
+    await machine.census.stop();
+  });
+
+  it("item 30: what is published beside the NICs arrives as it is then, also after the registry was away", async () => {
+    const machine = new Machine();
+    await machine.start();
+    expect(machine.besides).toEqual([undefined]);
+    machine.beside = { ipv4: "hidden" };
+    machine.census.tell();
+    await machine.clock.advance(0);
+    expect(machine.besides.at(-1)).toEqual({ ipv4: "hidden" });
+    machine.isRegistryUp = false;
+    machine.beside = { ipv4: "public" };
+    machine.census.tell();
+    await machine.clock.advance(60_000);
+    expect(machine.census.isPublished).toBe(false);
+    machine.isRegistryUp = true;
+    await machine.clock.advance(60_000);
+    expect(machine.besides.slice(1)).toEqual([{ ipv4: "hidden" }, { ipv4: "public" }]);
+    machine.census.tell();
+    await machine.clock.advance(0);
+    expect(machine.besides).toHaveLength(3);
     await machine.census.stop();
   });
 
