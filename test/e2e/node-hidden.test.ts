@@ -5,7 +5,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
-import { type Background, until } from "../../src/cli/demo/command.ts";
+import { type Background, until } from "../../src/control/linux/command.ts";
 import { ROOT } from "../../src/cli/demo/implementations.ts";
 import { generateKeys } from "../../src/cli/demo/keys.ts";
 import type { Lab, Namespace } from "../../src/cli/demo/lab.ts";
