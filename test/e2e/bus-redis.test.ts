@@ -160,7 +160,7 @@ labTest("an answer's list that is none is no matter but its own", async (lab) =>
   await fixture.close();
 });
 
-labTest("a Redis that is stopped ends the session", async (lab) => {
+labTest("a Redis that ends takes the session with it", async (lab) => {
   const fixture = await Fixture.make(lab);
   const session = await Session.open(fixture.redis.address, 1);
   await fixture.redis.kill();

@@ -1,19 +1,16 @@
 /** zbus: networks made by it from TypeScript and by zbus's own Go clients of both wires, Redis that goes, callers that mean harm. */
 import { join } from "node:path";
 import { expect } from "vitest";
-import { type Background, until } from "../../src/cli/demo/command.ts";
-import { ROOT } from "../../src/cli/demo/implementations.ts";
+import { until } from "../../src/cli/demo/command.ts";
 import { generateKeys, type KeyPair } from "../../src/cli/demo/keys.ts";
-import type { Lab } from "../../src/cli/demo/lab.ts";
 import { toGoIpNet } from "../../src/control/bus/go-types.ts";
 import { decodeReply, encodeRequest } from "../../src/control/bus/message.ts";
 import { encodeMsgpack } from "../../src/control/bus/msgpack.ts";
-import type { AgentStatus, BusStatus } from "../../src/control/node/agent.ts";
-import type { NetworkDetails } from "../../src/control/node/view.ts";
+import type { AgentStatus } from "../../src/control/node/agent.ts";
 import { BootMachine, Internet, REGISTRY4 } from "./harness/boot-machine.ts";
+import { oneNode, PROGRAM, sides, twoNodes } from "./harness/bus-node.ts";
 import { labTest } from "./harness/lab-test.ts";
-import type { Machine } from "./harness/machine.ts";
-import { CABLE, OUTER, twoMachines } from "./harness/mesh.ts";
+import { CABLE, OUTER } from "./harness/mesh.ts";
 import { RedisServer } from "./harness/redis.ts";
 import {
   callNetworkd,
@@ -22,86 +19,11 @@ import {
   goJsonPrefix,
   requireGo,
   startIdentityd,
-  type ZosSide,
   zosNetwork,
 } from "./harness/zbus.ts";
 
-const PROGRAM = join(ROOT, "bin", "wirehaul");
 const QUEUE = "network.network@0.0.1";
 const LONG = 180_000;
-
-/** A node with a bus, on a machine of its own. */
-class BusNode {
-  readonly machine: Machine;
-  readonly redis: RedisServer;
-  process: Background;
-
-  private constructor(machine: Machine, redis: RedisServer) {
-    this.machine = machine;
-    this.redis = redis;
-    this.process = this.#spawn();
-  }
-
-  static async start(lab: Lab, machine: Machine, label: string): Promise<BusNode> {
-    const node = new BusNode(machine, await RedisServer.start(lab, label));
-    await node.process.waitFor("the bus is open", 60_000);
-    return node;
-  }
-
-  async restart(): Promise<void> {
-    this.process = this.#spawn();
-    await this.process.waitFor("the bus is open", 60_000);
-  }
-
-  #spawn(): Background {
-    const args = ["--state", this.machine.folder, "--bus", this.redis.url, "--nic-kinds", "veth"];
-    return this.machine.spawn([process.execPath, PROGRAM, "node", "run", ...args]);
-  }
-
-  async call(
-    wire: 0 | 1,
-    method: string,
-    args: readonly unknown[],
-    results = 1,
-  ): Promise<readonly unknown[]> {
-    return await callNetworkd(this.redis, wire, method, args, results);
-  }
-
-  async show(id: string): Promise<NetworkDetails> {
-    const command = [process.execPath, PROGRAM, "network", "show", id, "--local", "--json"];
-    return JSON.parse(await this.machine.exec(command)) as NetworkDetails;
-  }
-
-  async bus(): Promise<BusStatus> {
-    const command = [process.execPath, PROGRAM, "node", "status", "--json"];
-    const { bus } = JSON.parse(await this.machine.exec(command)) as AgentStatus;
-    if (bus === null) throw new Error("the node has no bus");
-    return bus;
-  }
-}
-
-async function oneNode(lab: Lab): Promise<BusNode> {
-  const [machine] = await twoMachines(lab);
-  return await BusNode.start(lab, machine, "ra");
-}
-
-async function twoNodes(lab: Lab): Promise<readonly [BusNode, BusNode]> {
-  const [a, b] = await twoMachines(lab);
-  return await Promise.all([BusNode.start(lab, a, "ra"), BusNode.start(lab, b, "rb")]);
-}
-
-function sides(
-  id: string,
-  octet: number,
-  ports: readonly [number, number],
-): readonly [ZosSide, ZosSide] {
-  const keys: readonly [KeyPair, KeyPair] = [generateKeys(), generateKeys()];
-  const common = { id, octet, keys, ports, outer: OUTER };
-  return [
-    { ...common, side: 0 },
-    { ...common, side: 1 },
-  ];
-}
 
 labTest(
   "items 14, 15: networks by the bus, from TypeScript, over both wires; changes by difference",
@@ -151,6 +73,8 @@ labTest(
       expect(await a.call(0, "Leave", ["busnet", container], 0)).toEqual([]);
     }
     const [tap] = await a.call(1, "SetupPrivTap", ["busnet", "vm1"]);
+    await expect(a.call(0, "Join", ["busnet", "vm1", config])).rejects.toThrow(/a tap of that id/);
+    await a.call(0, "Leave", ["busnet", "vm1"], 0);
     expect(await a.call(1, "TapExists", ["vm1"])).toEqual([true]);
     expect(await a.machine.links()).toContain(tap);
     await a.call(1, "RemoveTap", ["vm1"], 0);
@@ -456,16 +380,17 @@ labTest(
 );
 
 labTest(
-  "item 12: the bus opens after the census has arrived at the registry",
+  "items 12, 20: the bus opens after the census has arrived; the public configuration of zos is the role overlay",
   async (lab) => {
     const internet = await Internet.make(lab);
     await internet.startRegistry(404);
     const machine = await BootMachine.make(lab);
     await machine.plug("eth1", await internet.router(1));
+    await machine.plug("eth2", await internet.router(2));
     const redis = await RedisServer.start(lab);
     const args = ["--state", join(lab.folder, "state"), "--bus", redis.url, "--nic-kinds", "veth"];
     const registry = `http://${REGISTRY4}`;
-    const command = [PROGRAM, "node", "run", "--registry", registry, ...args];
+    const command = [PROGRAM, "node", "run", "--registry", registry, "--uplink", "eth1", ...args];
     const node = machine.background([process.execPath, ...command]);
     await node.waitFor("serving", 60_000);
     const early = callNetworkd(redis, 1, "Ready", [], 0);
@@ -483,6 +408,37 @@ labTest(
     expect(await early).toEqual([]);
     expect(internet.censuses().length).toBeGreaterThan(0);
     expect(node.output).toContain("the bus is open");
+    const call = (method: string, args: readonly unknown[], results = 0) =>
+      callNetworkd(redis, 1, method, args, results);
+    const config = {
+      Type: "macvlan",
+      IPv4: toGoIpNet("10.2.0.50/24"),
+      IPv6: null,
+      GW4: Buffer.from([10, 2, 0, 1]),
+      GW6: null,
+      Domain: "",
+    };
+    await expect(call("SetPublicConfig", [config])).rejects.toThrow(/no NIC has the role overlay/);
+    const device = { IsSingle: true, IsDual: false, AsDualInterface: "" };
+    expect(await call("GetPublicExitDevice", [], 1)).toEqual([device]);
+    await call("SetPublicExitDevice", ["eth2"]);
+    expect(await call("GetPublicExitDevice", [], 1)).toEqual([
+      { IsSingle: false, IsDual: true, AsDualInterface: "eth2" },
+    ]);
+    const outside = { ...config, GW4: Buffer.from([10, 9, 0, 1]) };
+    await expect(call("SetPublicConfig", [outside])).rejects.toThrow(/10\.9\.0\.1/);
+    await expect(call("GetPublicConfig", [], 1)).rejects.toThrow(/no public configuration/);
+    await call("SetPublicConfig", [config]);
+    const none = { IP: null, Mask: null };
+    expect(await call("GetPublicConfig", [], 1)).toEqual([
+      { ...config, IPv6: none, GW4: new Uint8Array([10, 2, 0, 1]) },
+    ]);
+    const show = ["ip", "-n", "wh-overlay", "address", "show"];
+    expect(await machine.exec(show)).toContain("inet 10.2.0.50/24");
+    await call("UnsetPublicConfig", []);
+    await until("the static address has gone", async () => {
+      return !(await machine.exec(show)).includes("10.2.0.50");
+    });
     node.signal("SIGTERM");
     expect((await node.ended).code).toBe(0);
   },

@@ -102,6 +102,7 @@ export class Consumer {
     this.#active.set(key, (this.#active.get(key) ?? 0) + 1);
     const handled = isTooOften ? Promise.resolve(giveUp(message)) : handle(message);
     const work = handled
+      .catch(() => undefined)
       .then((reply) => this.#deliver(message, reply))
       .finally(() => {
         const count = (this.#active.get(key) ?? 1) - 1;

@@ -12,7 +12,6 @@ import { RefusedError } from "../model/problem.ts";
 import type { Workload } from "../model/workload.ts";
 import type { Agent } from "../node/agent.ts";
 import type { Networks } from "../node/networks.ts";
-import type { PublicView } from "../node/view.ts";
 import { goBytes, goIp, goText, isGlobal, toGoIp, toGoIpNet } from "./go-types.ts";
 import type { Wire } from "./message.ts";
 import {
@@ -40,7 +39,7 @@ import {
 } from "./zos-network.ts";
 
 /** What of the node the methods use. */
-export interface BusNode extends Pick<Agent, "nics" | "status" | "configure"> {
+export interface BusNode extends Pick<Agent, "nics" | "boot" | "configuration" | "configure"> {
   readonly networks: Pick<
     Networks,
     "apply" | "remove" | "views" | "view" | "attach" | "detach" | "ports"
@@ -111,7 +110,7 @@ export const METHODS: Readonly<Record<string, readonly Variant[]>> = {
   DeleteNR: [
     method([deletedSchema], [], async ({ node }, which) => {
       const id = typeof which === "string" ? findByName(node, which) : ownId(which.NetID);
-      if (id !== undefined && find(node, id) !== undefined) await node.networks.remove(id);
+      await unlessMissing(node.networks.remove(id));
       return [];
     }),
   ],
@@ -131,6 +130,7 @@ export const METHODS: Readonly<Record<string, readonly Variant[]>> = {
       if (config.YggdrasilIP) throw new RefusedError("invalid", NO_YGGDRASIL);
       const id = ownId(network);
       const { subnet6 } = node.networks.view(id).resource;
+      refuseOther(node, id, container, "join");
       const addresses = withIpv6(id, config.IPs, subnet6);
       await node.networks.attach(id, {
         kind: "join",
@@ -227,15 +227,14 @@ export const METHODS: Readonly<Record<string, readonly Variant[]>> = {
       [],
       bool,
       ({ node }) => [
-        node.status().configuration?.config.nics.some(({ roles }) => roles.includes("public")) ===
-          true,
+        node.configuration?.config.nics.some(({ roles }) => roles.includes("public")) === true,
       ],
       { hasError: false },
     ),
   ],
   GetPublicConfig: [
     method([], one, ({ node }) => {
-      const config = publicConfigOf(node.status());
+      const config = publicConfigOf(node);
       if (config === undefined) throw new RefusedError("missing", "no public configuration is set");
       return [config];
     }),
@@ -252,7 +251,7 @@ export const METHODS: Readonly<Record<string, readonly Variant[]>> = {
       return [];
     }),
   ],
-  GetPublicExitDevice: [method([], one, ({ node }) => [exitDevice(node.status())])],
+  GetPublicExitDevice: [method([], one, ({ node }) => [exitDevice(node)])],
   SetPublicExitDevice: [
     method([goText], [], async ({ node }, name) => {
       await setExitDevice(node, name);
@@ -292,20 +291,44 @@ async function create(
   return [namespaceName(id)];
 }
 
-function find({ networks }: BusNode, id: string): PublicView | undefined {
-  return networks.views().find(({ resource }) => resource.id === id);
+/** Whoever asks twice wants it gone. */
+async function unlessMissing(work: Promise<void>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    if (!(error instanceof RefusedError) || error.reason !== "missing") throw error;
+  }
+}
+
+/** What of another kind has the id that a workload would have. */
+function otherOf(
+  { networks }: BusNode,
+  network: string,
+  id: string,
+  kind: Workload["kind"],
+): Workload | undefined {
+  const view = networks.views().find(({ resource }) => resource.id === network);
+  return view?.attached.find((other) => other.id === ownId(id) && other.kind !== kind);
+}
+
+/** A workload is not to take the place of one of another kind. */
+function refuseOther(node: BusNode, network: string, id: string, kind: Workload["kind"]): void {
+  const other = otherOf(node, network, id, kind);
+  if (other === undefined) return;
+  throw new RefusedError("conflict", `there is a ${other.kind} of that id: choose another`);
 }
 
 /** The network that a workload made: by twin and name, whatever id it came with. */
-function findByName({ networks }: BusNode, workload: string): string | undefined {
+function findByName({ networks }: BusNode, workload: string): string {
   const { owner, name } = parseWorkloadName(workload);
   const own = networks.views().map(({ resource }) => resource);
   const found = own.find((resource) => resource.owner === owner && resource.name === name);
   return found?.id ?? zosNetworkId(owner, name);
 }
 
-async function tap({ networks }: BusNode, network: string, name: string): Promise<[string]> {
-  const { id } = await networks.attach(network, { kind: "tap", id: name });
+async function tap(node: BusNode, network: string, name: string): Promise<[string]> {
+  refuseOther(node, network, name, "tap");
+  const { id } = await node.networks.attach(network, { kind: "tap", id: name });
   return [portName("tap", network, id)];
 }
 
@@ -320,17 +343,15 @@ function tapsOf({ networks }: BusNode, name: string): [network: string, id: stri
   );
 }
 
-/** No matter if it is not there: whoever asks twice wants it gone. */
+/** No matter if it is not there, or something else is. */
 async function detach(
   node: BusNode,
   network: string,
   id: string,
   kind: Workload["kind"],
 ): Promise<void> {
-  const attached = find(node, network)?.attached ?? [];
-  if (attached.some((other) => other.id === id && other.kind === kind)) {
-    await node.networks.detach(network, id);
-  }
+  if (otherOf(node, network, id, kind) !== undefined) return;
+  await unlessMissing(node.networks.detach(network, id));
 }
 
 const NAMESPACE = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;

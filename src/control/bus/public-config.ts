@@ -5,10 +5,11 @@
 import { z } from "zod";
 import type { NicSettings, NodeConfig } from "../model/node-config.ts";
 import { RefusedError } from "../model/problem.ts";
-import type { Agent, AgentStatus } from "../node/agent.ts";
+import type { Agent } from "../node/agent.ts";
 import { type GoIpNet, goIp, goIpNet, goText, NO_IP_NET, toGoIp, toGoIpNet } from "./go-types.ts";
 
-type Configured = Pick<Agent, "status" | "configure">;
+type Configured = Pick<Agent, "configuration" | "configure">;
+type Shown = Pick<Agent, "configuration">;
 
 /** zos's form on the wire. */
 export interface GoPublicConfig {
@@ -39,7 +40,7 @@ export const publicConfigSchema: z.ZodType<PublicConfig> = z
   })) as z.ZodType<PublicConfig>;
 
 /** Undefined: none is set. */
-export function publicConfigOf({ configuration }: AgentStatus): GoPublicConfig | undefined {
+export function publicConfigOf({ configuration }: Shown): GoPublicConfig | undefined {
   const overlay = overlayOf(configuration?.config);
   if (overlay === undefined || overlay.addresses.length === 0) return undefined;
   const prefix = (mark: string): GoPublicConfig["IPv4"] => {
@@ -58,7 +59,7 @@ export function publicConfigOf({ configuration }: AgentStatus): GoPublicConfig |
   };
 }
 
-export function exitDevice({ configuration }: AgentStatus): Readonly<Record<string, unknown>> {
+export function exitDevice({ configuration }: Shown): Readonly<Record<string, unknown>> {
   const nic = overlayOf(configuration?.config)?.nic;
   return {
     IsSingle: nic === undefined,
@@ -114,8 +115,7 @@ async function change(
   await node.configure({ ...before, nics, revision: before.revision + 1 }, true);
 }
 
-function configOf(node: Configured): NodeConfig {
-  const { configuration } = node.status();
+function configOf({ configuration }: Shown): NodeConfig {
   if (configuration === null) {
     throw new RefusedError(
       "conflict",

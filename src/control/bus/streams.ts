@@ -7,7 +7,7 @@ import { publicConfigOf } from "./public-config.ts";
 
 /** The present value of each stream by its name. */
 export function streamsOf(node: BusNode): Readonly<Record<string, unknown>> {
-  const { boot, configuration } = node.status();
+  const { boot, configuration } = node;
   const bridge = boot?.uplink?.bridge;
   // Without a registry there is no uplink of the node's: all of the machine's NICs are.
   const uplinks = node.nics.filter(({ name }) => bridge === undefined || name === bridge);
@@ -16,7 +16,7 @@ export function streamsOf(node: BusNode): Readonly<Record<string, unknown>> {
     ({ roles }) => roles.includes("exit") && !roles.includes("management"),
   );
   const out: readonly GoIpNet[] = exit === undefined ? own : exit.addresses.map(toGoIpNet);
-  const config = publicConfigOf(node.status());
+  const config = publicConfigOf(node);
   return {
     ZOSAddresses: own,
     DMZAddresses: out,

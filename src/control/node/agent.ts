@@ -220,6 +220,16 @@ export class Agent {
     return this.#census.whenPublished();
   }
 
+  /** As in the status. */
+  get boot(): BootStatus | null {
+    return this.#boot?.status() ?? null;
+  }
+
+  /** As in the status. */
+  get configuration(): ConfigurationStatus | null {
+    return this.#configuration?.status() ?? null;
+  }
+
   /** Has the status show a bus. */
   showBus(status: () => BusStatus): void {
     this.#bus = status;
@@ -232,8 +242,8 @@ export class Agent {
   status(): AgentStatus {
     const networks = this.networks.list();
     return {
-      boot: this.#boot?.status() ?? null,
-      configuration: this.#configuration?.status() ?? null,
+      boot: this.boot,
+      configuration: this.configuration,
       isCensusPublished: this.#census.isPublished,
       bus: this.#bus?.() ?? null,
       networks: networks.length,
