@@ -1,19 +1,16 @@
 /** zbus: networks made by it from TypeScript and by zbus's own Go clients of both wires, Redis that goes, callers that mean harm. */
 import { join } from "node:path";
 import { expect } from "vitest";
-import { ROOT } from "../../src/cli/demo/implementations.ts";
 import { generateKeys, type KeyPair } from "../../src/cli/demo/keys.ts";
-import type { Lab } from "../../src/cli/demo/lab.ts";
 import { toGoIpNet } from "../../src/control/bus/go-types.ts";
 import { decodeReply, encodeRequest } from "../../src/control/bus/message.ts";
 import { encodeMsgpack } from "../../src/control/bus/msgpack.ts";
-import { type Background, until } from "../../src/control/linux/command.ts";
-import type { AgentStatus, BusStatus } from "../../src/control/node/agent.ts";
-import type { NetworkDetails } from "../../src/control/node/view.ts";
+import { until } from "../../src/control/linux/command.ts";
+import type { AgentStatus } from "../../src/control/node/agent.ts";
 import { BootMachine, Internet, REGISTRY4 } from "./harness/boot-machine.ts";
+import { oneNode, PROGRAM, sides, twoNodes } from "./harness/bus-node.ts";
 import { labTest } from "./harness/lab-test.ts";
-import type { Machine } from "./harness/machine.ts";
-import { CABLE, OUTER, twoMachines } from "./harness/mesh.ts";
+import { CABLE, OUTER } from "./harness/mesh.ts";
 import { RedisServer } from "./harness/redis.ts";
 import {
   callNetworkd,
@@ -22,86 +19,11 @@ import {
   goJsonPrefix,
   requireGo,
   startIdentityd,
-  type ZosSide,
   zosNetwork,
 } from "./harness/zbus.ts";
 
-const PROGRAM = join(ROOT, "bin", "wirehaul");
 const QUEUE = "network.network@0.0.1";
 const LONG = 180_000;
-
-/** A node with a bus, on a machine of its own. */
-class BusNode {
-  readonly machine: Machine;
-  readonly redis: RedisServer;
-  process: Background;
-
-  private constructor(machine: Machine, redis: RedisServer) {
-    this.machine = machine;
-    this.redis = redis;
-    this.process = this.#spawn();
-  }
-
-  static async start(lab: Lab, machine: Machine, label: string): Promise<BusNode> {
-    const node = new BusNode(machine, await RedisServer.start(lab, label));
-    await node.process.waitFor("the bus is open", 60_000);
-    return node;
-  }
-
-  async restart(): Promise<void> {
-    this.process = this.#spawn();
-    await this.process.waitFor("the bus is open", 60_000);
-  }
-
-  #spawn(): Background {
-    const args = ["--state", this.machine.folder, "--bus", this.redis.url, "--nic-kinds", "veth"];
-    return this.machine.spawn([process.execPath, PROGRAM, "node", "run", ...args]);
-  }
-
-  async call(
-    wire: 0 | 1,
-    method: string,
-    args: readonly unknown[],
-    results = 1,
-  ): Promise<readonly unknown[]> {
-    return await callNetworkd(this.redis, wire, method, args, results);
-  }
-
-  async show(id: string): Promise<NetworkDetails> {
-    const command = [process.execPath, PROGRAM, "network", "show", id, "--local", "--json"];
-    return JSON.parse(await this.machine.exec(command)) as NetworkDetails;
-  }
-
-  async bus(): Promise<BusStatus> {
-    const command = [process.execPath, PROGRAM, "node", "status", "--json"];
-    const { bus } = JSON.parse(await this.machine.exec(command)) as AgentStatus;
-    if (bus === null) throw new Error("the node has no bus");
-    return bus;
-  }
-}
-
-async function oneNode(lab: Lab): Promise<BusNode> {
-  const [machine] = await twoMachines(lab);
-  return await BusNode.start(lab, machine, "ra");
-}
-
-async function twoNodes(lab: Lab): Promise<readonly [BusNode, BusNode]> {
-  const [a, b] = await twoMachines(lab);
-  return await Promise.all([BusNode.start(lab, a, "ra"), BusNode.start(lab, b, "rb")]);
-}
-
-function sides(
-  id: string,
-  octet: number,
-  ports: readonly [number, number],
-): readonly [ZosSide, ZosSide] {
-  const keys: readonly [KeyPair, KeyPair] = [generateKeys(), generateKeys()];
-  const common = { id, octet, keys, ports, outer: OUTER };
-  return [
-    { ...common, side: 0 },
-    { ...common, side: 1 },
-  ];
-}
 
 labTest(
   "items 14, 15: networks by the bus, from TypeScript, over both wires; changes by difference",

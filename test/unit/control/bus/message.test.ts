@@ -156,6 +156,12 @@ describe("hostile messages", () => {
     expect(faultOf(bytes(text)).reply).toBeUndefined();
   });
 
+  it("a value in a hundred lists is refused", () => {
+    const deep = Buffer.from(`${"91".repeat(100)}c0`, "hex");
+    expect(() => decodeMsgpack(deep)).toThrow(/nested too deep/);
+    expect(() => decodeMsgpack(deep.subarray(90))).not.toThrow();
+  });
+
   it("lists in lists cost no more than their bytes", () => {
     const deep = Buffer.concat(
       Array.from({ length: 20_000 }, () => Buffer.from("dc4000", "hex")).concat(
