@@ -1,13 +1,13 @@
 /** zbus: networks made by it from TypeScript and by zbus's own Go clients of both wires, Redis that goes, callers that mean harm. */
 import { join } from "node:path";
 import { expect } from "vitest";
-import { type Background, until } from "../../src/control/linux/command.ts";
 import { ROOT } from "../../src/cli/demo/implementations.ts";
 import { generateKeys, type KeyPair } from "../../src/cli/demo/keys.ts";
 import type { Lab } from "../../src/cli/demo/lab.ts";
 import { toGoIpNet } from "../../src/control/bus/go-types.ts";
 import { decodeReply, encodeRequest } from "../../src/control/bus/message.ts";
 import { encodeMsgpack } from "../../src/control/bus/msgpack.ts";
+import { type Background, until } from "../../src/control/linux/command.ts";
 import type { AgentStatus, BusStatus } from "../../src/control/node/agent.ts";
 import type { NetworkDetails } from "../../src/control/node/view.ts";
 import { BootMachine, Internet, REGISTRY4 } from "./harness/boot-machine.ts";
@@ -469,7 +469,7 @@ labTest(
     const args = ["--state", join(lab.folder, "state"), "--bus", redis.url, "--nic-kinds", "veth"];
     const registry = `http://${REGISTRY4}`;
     const command = [PROGRAM, "node", "run", "--registry", registry, "--uplink", "eth1", ...args];
-    const node = machine.background([process.execPath, ...command]);
+    const node = machine.spawn([process.execPath, ...command]);
     await node.waitFor("serving", 60_000);
     const early = callNetworkd(redis, 1, "Ready", [], 0);
     early.catch(() => undefined);

@@ -8,7 +8,7 @@ import type { PortLease } from "../model/desired-state.ts";
 import { censusSchema, type Nic } from "../model/nic.ts";
 import { nodeConfigSchema } from "../model/node-config.ts";
 import { type Workload, workloadSchema } from "../model/workload.ts";
-import type { AgentStatus } from "../node/agent.ts";
+import type { AgentStatus, BusStatus } from "../node/agent.ts";
 import type { BootStatus } from "../node/boot/boot.ts";
 import type { ConfigurationStatus } from "../node/configuration.ts";
 import type { Explanation } from "../node/explain.ts";
@@ -82,10 +82,21 @@ export const configurationAnswer: z.ZodType<ConfigurationStatus, unknown> = z.st
   config: nodeConfigSchema,
 });
 
+const bus: z.ZodType<BusStatus> = z.strictObject({
+  address: text,
+  isConnected: z.boolean(),
+  why: text,
+  calls: count,
+  errors: count,
+  busy: count,
+  drops: counts,
+});
+
 export const statusAnswer: z.ZodType<AgentStatus, unknown> = z.strictObject({
   boot: boot.nullable(),
   configuration: configurationAnswer.nullable(),
   isCensusPublished: z.boolean(),
+  bus: bus.nullable(),
   networks: count,
   problems: z.array(z.strictObject({ network: text, problem: text })),
 });
