@@ -1,10 +1,10 @@
 /** The bus's queue on a real Redis that goes and comes back: what is taken, begun, answered, and what is left by a process that ended. */
 import { createHash } from "node:crypto";
 import { expect } from "vitest";
-import { until } from "../../src/control/linux/command.ts";
 import type { Lab } from "../../src/cli/demo/lab.ts";
 import { Consumer, type ConsumerOptions } from "../../src/control/bus/consumer.ts";
 import { Session } from "../../src/control/bus/session.ts";
+import { until } from "../../src/control/linux/command.ts";
 import { labTest } from "./harness/lab-test.ts";
 import { RedisServer } from "./harness/redis.ts";
 

@@ -1,10 +1,10 @@
 /** A Redis of the test's own on a Unix socket, that keeps what it has on the disk at once: Debian's redis-server. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { type Background, until } from "../../../src/control/linux/command.ts";
 import type { Lab } from "../../../src/cli/demo/lab.ts";
 import { type BusAddress, parseBusAddress } from "../../../src/control/bus/address.ts";
 import { connect } from "../../../src/control/bus/session.ts";
+import { type Background, until } from "../../../src/control/linux/command.ts";
 
 export class RedisServer {
   readonly path: string;

@@ -5,13 +5,13 @@ import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { TestContext } from "vitest";
-import { attempt, type Background, until } from "../../../src/control/linux/command.ts";
 import { findProgram, ROOT } from "../../../src/cli/demo/implementations.ts";
 import type { KeyPair } from "../../../src/cli/demo/keys.ts";
 import type { Lab } from "../../../src/cli/demo/lab.ts";
 import { callBus } from "../../../src/control/bus/client.ts";
 import { toGoIp, toGoIpNet } from "../../../src/control/bus/go-types.ts";
 import type { Wire } from "../../../src/control/bus/message.ts";
+import { attempt, type Background, until } from "../../../src/control/linux/command.ts";
 import type { RedisServer } from "./redis.ts";
 import { skip } from "./skip.ts";
 
