@@ -391,7 +391,7 @@ labTest(
     const args = ["--state", join(lab.folder, "state"), "--bus", redis.url, "--nic-kinds", "veth"];
     const registry = `http://${REGISTRY4}`;
     const command = [PROGRAM, "node", "run", "--registry", registry, "--uplink", "eth1", ...args];
-    const node = machine.background([process.execPath, ...command]);
+    const node = machine.spawn([process.execPath, ...command]);
     await node.waitFor("serving", 60_000);
     const early = callNetworkd(redis, 1, "Ready", [], 0);
     early.catch(() => undefined);

@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { attempt, run } from "./command.ts";
+import type { Shells } from "./shell.ts";
 
 /** `ip -j` prints an empty line, not an empty list, when there is nothing. */
 function parseJson(text: string): unknown {
@@ -164,6 +165,41 @@ export async function listAddresses(namespace?: string): Promise<AddressInfo[]> 
 /** The main table's routes of one family. */
 export async function listRoutes(family: 4 | 6, namespace?: string): Promise<RouteInfo[]> {
   return z.array(routeSchema).parse(await ipJson([`-${family}`, "route", "show"], namespace));
+}
+
+export interface Links {
+  readonly links: LinkInfo[];
+  readonly addresses: AddressInfo[];
+  readonly routes4: RouteInfo[];
+  readonly routes6: RouteInfo[];
+}
+
+/** No output of ip holds it. */
+const CUT = "@@cut@@";
+
+/** All of a namespace at once. With `shells` by one that is there: to start programs stops a large process for a while. */
+export async function listAll(namespace?: string, shells?: Shells): Promise<Links> {
+  if (shells === undefined) {
+    const [links, addresses, routes4, routes6] = await Promise.all([
+      listLinks(namespace),
+      listAddresses(namespace),
+      listRoutes(4, namespace),
+      listRoutes(6, namespace),
+    ]);
+    return { links, addresses, routes4, routes6 };
+  }
+  const ip = ["ip", "-j", ...inNamespace(namespace)].join(" ");
+  const asked = ["-d link show", "address show", "-4 route show", "-6 route show"];
+  const script = asked.map((words) => `${ip} ${words} || exit 1`).join(`\necho "${CUT}"\n`);
+  const { code, stdout, stderr } = await shells.run(script);
+  if (code !== 0) throw new Error(`\`${ip}\` ended with ${code}: ${stderr.trim()}`);
+  const [links = "", addresses = "", routes4 = "", routes6 = ""] = stdout.split(`${CUT}\n`);
+  return {
+    links: z.array(linkSchema).parse(parseJson(links)),
+    addresses: z.array(addressSchema).parse(parseJson(addresses)),
+    routes4: z.array(routeSchema).parse(parseJson(routes4)),
+    routes6: z.array(routeSchema).parse(parseJson(routes6)),
+  };
 }
 
 /** Names of `ip netns`. */

@@ -1,28 +1,27 @@
 /** Reads the links of a namespace as census records; `ip -j` for most, sysfs for speed and driver. */
 import { readFileSync, readlinkSync } from "node:fs";
 import { basename } from "node:path";
-import { MARK } from "../model/names.ts";
+import { isOfNetworks, MARK } from "../model/names.ts";
 import type { Nic, NicRoute } from "../model/nic.ts";
 import { attempt } from "./command.ts";
-import { commandIn, listAddresses, listLinks, listRoutes, type RouteInfo } from "./ip.ts";
+import { commandIn, listAll, type RouteInfo } from "./ip.ts";
+import type { Shells } from "./shell.ts";
 
 /** What a link with this alias was made for; undefined: not by Wirehaul. */
 export function markOf(alias: string | undefined): string | undefined {
   return alias?.startsWith(MARK) ? alias.slice(MARK.length) : undefined;
 }
 
-/** All links but loopback, by name, with what the kernel tells of them. */
-export async function readNics(namespace?: string): Promise<Nic[]> {
-  const [links, addresses, routes4, routes6] = await Promise.all([
-    listLinks(namespace),
-    listAddresses(namespace),
-    listRoutes(4, namespace),
-    listRoutes(6, namespace),
-  ]);
+/**
+ * All links but loopback and those of networks, by name, with what the kernel tells of them. To ask for the speed of thousands of
+ * bridges takes the kernel's one lock on network settings each time, and nobody wants to know it.
+ */
+export async function readNics(namespace?: string, shells?: Shells): Promise<Nic[]> {
+  const { links, addresses, routes4, routes6 } = await listAll(namespace, shells);
   const addressesOf = new Map(addresses.map(({ ifname, addr_info }) => [ifname, addr_info]));
   const routesOf = groupRoutes([...routes4, ...routes6]);
   return links
-    .filter(({ link_type }) => link_type !== "loopback")
+    .filter(({ link_type, ifalias }) => link_type !== "loopback" && !isOfNetworks(ifalias))
     .map((link): Nic => {
       const routes = routesOf.get(link.ifname) ?? [];
       const isOwn = namespace === undefined;

@@ -53,6 +53,11 @@ export function networkOfMark(mark: string | undefined): string | undefined {
   return isId(id) ? id : undefined;
 }
 
+/** True if an alias is of a network's link or of the exit that networks share. */
+export function isOfNetworks(alias: string | undefined): boolean {
+  return alias === SHARED_MARK || networkOfMark(alias) !== undefined;
+}
+
 /** The network namespace, and the leg of its bridge in it. */
 export function namespaceName(network: string): string {
   return `n-${network}`;

@@ -9,6 +9,7 @@ import type { Clock } from "../linux/clock.ts";
 import { namespacePath } from "../linux/ip.ts";
 import { Monitor } from "../linux/monitor.ts";
 import { readNics } from "../linux/nics.ts";
+import { Shells } from "../linux/shell.ts";
 import { installHook } from "../linux/udhcpc.ts";
 import { EXIT_NAMESPACE } from "../model/names.ts";
 import type { NetworkPeer } from "../model/network-resource.ts";
@@ -118,6 +119,7 @@ export class Agent {
   readonly #outside: Outside;
   readonly #store: Store;
   readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #shells = new Shells();
   #monitor: Monitor | undefined;
   #built: Promise<void> = Promise.resolve();
   #follow: NodeJS.Timeout | undefined;
@@ -198,6 +200,7 @@ export class Agent {
         boot,
         roles: { apply: (plan) => this.#applyRoles(roles, plan) },
         bridge,
+        read: () => readNics(undefined, this.#shells),
         probationMs: options.probationMs ?? PROBATION_MS,
         uplink: operator,
         save: async (changed) => store.saveConfig(changed),
@@ -207,6 +210,7 @@ export class Agent {
       clock,
       log: say,
       match,
+      read: () => readNics(undefined, this.#shells),
       publish: (nics) => options.publish(nics, this.#published()),
       beside: () => this.#published(),
       // Without a registry there is nobody to publish to, ever.
@@ -258,6 +262,7 @@ export class Agent {
       this.#monitor?.stop(),
     ]);
     await this.#roles?.stop();
+    this.#shells.close();
     await this.#built.catch(() => undefined);
     await this.networks.stop();
   }
@@ -370,7 +375,10 @@ export class Agent {
       this.#follow = undefined;
       void this.#built
         .then(() => this.networks.followUnderlay())
-        .catch((error: Error) => this.#options.log("error", `the underlay: ${error.message}`));
+        .catch((error: Error) => {
+          // Cut off by the end.
+          if (!this.#isStopped) this.#options.log("error", `the underlay: ${error.message}`);
+        });
     }, FOLLOW_MS);
   }
 }

@@ -77,7 +77,7 @@ export class Builder {
   /** True if what the networks rest on is not as it was. */
   async refreshUnderlay(): Promise<boolean> {
     const before = JSON.stringify(this.#underlay);
-    this.#underlay = await readUnderlay(this.#parts.sockets(), this.#parts.seed);
+    this.#underlay = await readUnderlay(this.#shells, this.#parts.sockets(), this.#parts.seed);
     return JSON.stringify(this.#underlay) !== before;
   }
 

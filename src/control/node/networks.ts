@@ -23,6 +23,7 @@ import { Store } from "./store.ts";
 import {
   type NetworkDetails,
   type NetworkSummary,
+  networkKey,
   type PublicView,
   publicKeyOf,
   publicView,
@@ -265,6 +266,7 @@ export class Networks {
 
   /** MTU, LAN or default routes of the underlay may have changed: mends what rests on them, if they have. */
   async followUnderlay(): Promise<void> {
+    if (this.#isStopped) return;
     if (!(await this.#builder.refreshUnderlay()) || this.#isStopped) return;
     await Promise.all([...this.#entries.keys()].map((id) => this.#rebuild(id)));
   }
@@ -445,7 +447,7 @@ export class Networks {
       name: resource.name,
       owner: resource.owner,
       revision: resource.revision,
-      publicKey: publicKeyOf(resource.privateKey),
+      publicKey: networkKey(desired),
       listenPort: resource.listenPort,
       workloads: workloads.length,
       problem: problem ?? null,

@@ -65,6 +65,18 @@ export function publicView({ resource, workloads }: DesiredNetwork): PublicView 
 /** PKCS #8 around an X25519 secret (RFC 8410 7). */
 const PKCS8_X25519 = Buffer.from("302e020100300506032b656e04220420", "hex");
 
+/** To compute one takes most of a millisecond, and thousands are listed at once. */
+const publicKeys = new WeakMap<DesiredNetwork, string>();
+
+/** The public key of a network, computed once. */
+export function networkKey(network: DesiredNetwork): string {
+  const known = publicKeys.get(network);
+  if (known !== undefined) return known;
+  const key = publicKeyOf(network.resource.privateKey);
+  publicKeys.set(network, key);
+  return key;
+}
+
 /** The public key of a secret one, both base64. */
 export function publicKeyOf(privateKey: string): string {
   const secret = parseBase64Key(privateKey);
