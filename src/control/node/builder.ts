@@ -5,7 +5,7 @@
 import { listLinks, listNamespaces } from "../linux/ip.ts";
 import { Shells } from "../linux/shell.ts";
 import type { DesiredNetwork } from "../model/desired-state.ts";
-import { MARK, markOf, namespaceName, SHARED_MARK, tunName } from "../model/names.ts";
+import { isId, MARK, markOf, namespaceName, SHARED_MARK, tunName } from "../model/names.ts";
 import { RefusedError } from "../model/problem.ts";
 import type { Action } from "./action.ts";
 import { networkWanted, tunnelMtu } from "./blueprint.ts";
@@ -89,9 +89,8 @@ export class Builder {
     const { links, namespaces } = await findMarks(this.#shells);
     const known = new Set([...this.#parts.networks().map(({ resource }) => resource.id), ...keep]);
     const marks = [...links, ...namespaces].map(({ mark }) => mark);
-    const ids = new Set(
-      marks.filter((mark) => mark !== SHARED_MARK).map((mark) => mark.slice(MARK.length)),
-    );
+    // What is no network's is the uplink's, a probe's, the exit's: others look after it.
+    const ids = new Set(marks.map((mark) => mark.slice(MARK.length)).filter(isId));
     for (const id of ids) this.#foundBefore(id, links, namespaces);
     const names = [...(await listLinks()).map(({ ifname }) => ifname), ...(await listNamespaces())];
     this.#atStart = new Set(names);

@@ -68,7 +68,7 @@ export interface Probed {
 }
 
 const PREFIX = "wh-probe-";
-const PROBE_MARK = `${MARK}probe`;
+const PROBE_MARK = `${MARK}/probe`;
 const POLL_MS = 100;
 
 const answersSchema: z.ZodType<Answer[]> = z.array(
@@ -127,7 +127,7 @@ export async function recoverProbes(): Promise<string[]> {
     const links = await listLinks(name);
     const lo = links.find(({ link_type }) => link_type === "loopback");
     // Killed before it was marked: then it is empty as well.
-    if (markOf(lo?.ifalias) !== "probe" && links.length > 1) continue;
+    if (markOf(lo?.ifalias) !== "/probe" && links.length > 1) continue;
     await bringBack(name);
     found.push(name);
   }
