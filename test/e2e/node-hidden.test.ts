@@ -5,12 +5,12 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
-import { type Background, until } from "../../src/control/linux/command.ts";
 import { ROOT } from "../../src/cli/demo/implementations.ts";
 import { generateKeys } from "../../src/cli/demo/keys.ts";
 import type { Lab, Namespace } from "../../src/cli/demo/lab.ts";
 import { pingUntil } from "../../src/cli/demo/measure.ts";
 import { realClock } from "../../src/control/linux/clock.ts";
+import { type Background, until } from "../../src/control/linux/command.ts";
 import type { FamilyReachability, Verdict } from "../../src/control/model/reachability.ts";
 import type { AgentStatus, PublishedReachability } from "../../src/control/node/agent.ts";
 import { Outside } from "../../src/control/node/reachability/outside.ts";
@@ -391,7 +391,7 @@ labTest(
     const nics = ["--nic-kinds", "veth", "--nic-names", "eth*"];
     const responders = `${REGISTRY4}:3479,[${REGISTRY6}]:3479`;
     const names = ["--registry", `http://${REGISTRY4}/`, "--responders", responders];
-    machine.background([...command, ...nics, ...names]);
+    const node = machine.spawn([...command, ...nics, ...names]);
     const body = await until(
       "both verdicts are published",
       () => {
@@ -409,6 +409,15 @@ labTest(
         ipv6: { address: null },
       },
     });
+    // The uplink is no network's leftover: a restart finds it and leaves it.
+    const indexOf = async (): Promise<string> =>
+      (await machine.exec(["ip", "-o", "link", "show", "zos"])).split(":")[0] ?? "";
+    const before = await indexOf();
+    node.signal("SIGTERM");
+    await node.ended;
+    const again = machine.spawn([...command, ...nics, ...names]);
+    await again.waitFor("online", 60_000);
+    expect(await indexOf()).toBe(before);
   },
   150_000,
 );

@@ -1,9 +1,9 @@
 /** Nodes with a bus and a Redis of their own, on machines of their own; both sides of a network over two. */
 import { join } from "node:path";
-import type { Background } from "../../../src/control/linux/command.ts";
 import { ROOT } from "../../../src/cli/demo/implementations.ts";
 import { generateKeys, type KeyPair } from "../../../src/cli/demo/keys.ts";
 import type { Lab } from "../../../src/cli/demo/lab.ts";
+import type { Background } from "../../../src/control/linux/command.ts";
 import type { AgentStatus, BusStatus } from "../../../src/control/node/agent.ts";
 import type { NetworkDetails } from "../../../src/control/node/view.ts";
 import type { Machine } from "./machine.ts";
