@@ -60,7 +60,7 @@ labTest("item 3: an uplink that stays dead is replaced, and the census tells", a
     internet
       .censuses()
       .at(-1)
-      ?.body.some(({ name, bridge }) => name === "eth2" && bridge === "zos"),
+      ?.body.nics.some(({ name, bridge }) => name === "eth2" && bridge === "zos"),
   );
   // The first one back again changes nothing: what works stays.
   await router.namespace.ip(["link set dev wan up"]);

@@ -14,7 +14,7 @@ labTest(
     machine.start();
     await machine.untilState("online");
     const nics = await machine.until("the census shows the uplink's addresses", () => {
-      const body = internet.censuses().at(-1)?.body;
+      const body = internet.censuses().at(-1)?.body.nics;
       const zos = body?.find(({ name }) => name === "zos");
       return zos?.gateways.length === 2 ? body : undefined;
     });
@@ -54,7 +54,7 @@ labTest(
       internet
         .censuses()
         .at(-1)
-        ?.body.some(({ name }) => name === "eth5"),
+        ?.body.nics.some(({ name }) => name === "eth5"),
     );
     const before = internet.censuses().length;
     const lines = Array.from({ length: 40 }, (_, n) => `address add 198.18.0.${n + 1}/32 dev eth5`);
@@ -63,14 +63,14 @@ labTest(
       const eth5 = internet
         .censuses()
         .at(-1)
-        ?.body.find(({ name }) => name === "eth5");
+        ?.body.nics.find(({ name }) => name === "eth5");
       return eth5?.addresses.length === 40;
     });
     expect(internet.censuses().length - before).toBeLessThanOrEqual(5);
     expect(
       internet
         .censuses()
-        .flatMap(({ body }) => body)
+        .flatMap(({ body }) => body.nics)
         .map(({ name }) => name),
     ).not.toContain("b-tenant");
     // While the registry is away something changes; it gets to know, in the end.
@@ -79,7 +79,7 @@ labTest(
     await machine.exec("ip link del dev eth5".split(" "));
     await internet.startRegistry();
     await machine.until("eth5 has gone at the registry", () => {
-      const body = internet.censuses().at(-1)?.body;
+      const body = internet.censuses().at(-1)?.body.nics;
       return body !== undefined && !body.some(({ name }) => name === "eth5");
     });
   },

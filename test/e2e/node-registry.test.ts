@@ -10,7 +10,7 @@ import { type Background, until } from "../../src/control/linux/command.ts";
 import type { Nic } from "../../src/control/model/nic.ts";
 import type { AgentStatus } from "../../src/control/node/agent.ts";
 import type { NetworkSummary } from "../../src/control/node/view.ts";
-import { BootMachine, Internet, REGISTRY4 } from "./harness/boot-machine.ts";
+import { BootMachine, Internet, type PublishedCensus, REGISTRY4 } from "./harness/boot-machine.ts";
 import { labTest } from "./harness/lab-test.ts";
 
 const NETWORK = {
@@ -64,7 +64,7 @@ async function untilOnline(machine: BootMachine): Promise<void> {
 /** What has been published before a change is published again after it. */
 async function untilCensus(
   internet: Internet,
-  isRight: (census: { readonly from: string; readonly body: readonly Nic[] }) => boolean,
+  isRight: (census: PublishedCensus) => boolean,
 ): Promise<void> {
   await until("the registry has the census", () => internet.censuses().some(isRight));
 }
@@ -84,7 +84,8 @@ labTest(
     await untilOnline(machine);
     await untilCensus(internet, ({ from, body }) => {
       expect(from).toMatch(/^10\.1\.0\.\d+$/);
-      const find = (wanted: string): Nic | undefined => body.find(({ name }) => name === wanted);
+      const find = (wanted: string): Nic | undefined =>
+        body.nics.find(({ name }) => name === wanted);
       return (
         find("zos")?.addresses.includes(`${from}/24`) === true && find(CABLE)?.bridge === "zos"
       );

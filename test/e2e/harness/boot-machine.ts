@@ -16,6 +16,12 @@ export const REGISTRY6 = "2001:db8:ffff::1";
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
+export interface PublishedCensus {
+  /** The address that it came from. */
+  readonly from: string;
+  readonly body: { readonly nics: readonly Nic[]; readonly reachability: unknown };
+}
+
 /** The Internet: a namespace with the registry, to which routers are connected. */
 export class Internet {
   readonly #lab: Lab;
@@ -46,12 +52,12 @@ export class Internet {
     await this.#registry?.stop();
   }
 
-  /** Censuses that arrived, as [name, record] of each NIC by name, the newest last. */
-  censuses(): { from: string; body: Nic[] }[] {
+  /** Censuses that arrived, the newest last. */
+  censuses(): PublishedCensus[] {
     return (this.#registry?.output ?? "")
       .split("\n")
       .filter((line) => line.startsWith("{"))
-      .map((line) => JSON.parse(line) as { from: string; body: Nic[] });
+      .map((line) => JSON.parse(line) as PublishedCensus);
   }
 
   async router(number: number, options: RouterOptions = {}): Promise<Router> {
