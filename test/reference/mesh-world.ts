@@ -49,18 +49,19 @@ export class MeshWorld {
   ownerFaults(): string[] {
     const faults: string[] = [];
     for (const { node, peers, own } of this.#interfaces) {
-      const owners = new Map<string, string>();
       const keys = new Set<string>();
+      const owned: string[] = [];
       for (const { publicKey, allowedIps } of peers) {
         if (keys.has(publicKey)) faults.push(`${node.id}: ${publicKey} is there twice`);
         keys.add(publicKey);
         for (const text of allowedIps) {
-          const { family, from, to } = span(text);
-          const name = `${family} ${from} ${to}`;
-          if (owners.has(name)) faults.push(`${node.id}: ${text} has two owners`);
-          owners.set(name, publicKey);
-          if (own.some((mine) => overlap(mine, text)))
+          if (owned.some((other) => overlap(other, text))) {
+            faults.push(`${node.id}: ${text} has two owners`);
+          }
+          if (own.some((mine) => overlap(mine, text))) {
             faults.push(`${node.id}: ${text} is at home`);
+          }
+          owned.push(text);
         }
       }
     }
@@ -115,7 +116,8 @@ export class MeshWorld {
         if (there === undefined || peer.allowedIps.length === 0 || peer.keepalive !== 0) return [];
         const back = there.peers.find(({ publicKey }) => publicKey === here.publicKey);
         const isCalled = back !== undefined && this.#leads(there, back, here);
-        const needs = this.#leads(here, peer, there) && !isCalled;
+        const isBehind = endpointsOf(peer).some((text) => this.#isForgotten(here, there, text));
+        const needs = isBehind || (this.#leads(here, peer, there) && !isCalled);
         return needs ? [`${here.node.id} to ${there.node.id}`] : [];
       }),
     );
@@ -127,6 +129,13 @@ export class MeshWorld {
 
   #leads(from: WorldInterface, peer: NetworkPeer, to: WorldInterface): boolean {
     return endpointsOf(peer).some((text) => this.#arrives(from, text, to));
+  }
+
+  /** A way out through a NAT or a firewall. */
+  #isForgotten({ node }: WorldInterface, there: WorldInterface, endpoint: string): boolean {
+    const address = endpoint.slice(0, endpoint.lastIndexOf(":")).replace(/[[\]]/g, "");
+    if (there.node.lan.some((text) => text.split("/")[0] === address)) return false;
+    return node[address.includes(":") ? "v6" : "v4"].kind === "hidden";
   }
 
   /** True if an unasked datagram to that endpoint comes to that interface. */
@@ -197,19 +206,27 @@ function overlap(a: string, b: string): boolean {
   return one.family === other.family && one.from <= other.to && other.from <= one.to;
 }
 
-/** First and last address of a prefix, as numbers. */
-function span(text: string): {
+interface Span {
   readonly family: 4 | 6;
   readonly from: bigint;
   readonly to: bigint;
-} {
+}
+
+const spans = new Map<string, Span>();
+
+/** First and last address of a prefix, as numbers. */
+function span(text: string): Span {
+  const known = spans.get(text);
+  if (known !== undefined) return known;
   const [address = "", length] = text.split("/");
   const family = address.includes(":") ? 6 : 4;
   const width = family === 4 ? 32 : 128;
   const value = family === 4 ? numberOf4(address) : numberOf6(address);
   const size = 2n ** BigInt(width - Number(length ?? width));
   const from = (value / size) * size;
-  return { family, from, to: from + size - 1n };
+  const result: Span = { family, from, to: from + size - 1n };
+  spans.set(text, result);
+  return result;
 }
 
 function numberOf4(address: string): bigint {
