@@ -71,18 +71,53 @@ const linkDraw: fc.Arbitrary<LinkDraw> = fc.record({
   latencyMs: fc.nat(300),
 });
 
-export const randomGrids: fc.Arbitrary<RandomGrid> = fc
-  .array(nodeDraw, { minLength: 2, maxLength: 9 })
-  .chain((nodes) => {
-    const row = fc.array(linkDraw, { minLength: nodes.length, maxLength: nodes.length });
+function gridsOf(
+  node: fc.Arbitrary<NodeDraw>,
+  link: fc.Arbitrary<LinkDraw>,
+  maxLength: number,
+): fc.Arbitrary<RandomGrid> {
+  return fc.array(node, { minLength: 2, maxLength }).chain((nodes) => {
+    const row = fc.array(link, { minLength: nodes.length, maxLength: nodes.length });
     return fc.record({
       nodes: fc.constant(nodes),
       links: fc.array(row, { minLength: nodes.length, maxLength: nodes.length }),
     });
   });
+}
+
+/** Half of the grid has IPv4 only, half IPv6 only, and relays that are equally good: pairs need two of them. */
+const splitNode: fc.Arbitrary<NodeDraw> = fc
+  .constantFrom(
+    ["hidden", "none"],
+    ["none", "hidden"],
+    ["public", "hidden"],
+    ["public", "hidden"],
+    ["none", "public"],
+    ["none", "public"],
+  )
+  .chain(([v4, v6]) =>
+    nodeDraw.map(
+      (draw): NodeDraw => ({
+        ...draw,
+        v4: v4 as Standing["kind"],
+        v6: v6 as Standing["kind"],
+        load: 0,
+      }),
+    ),
+  );
+
+/** Any kind, up to 9 nodes; half of them split by family, with up to 12. */
+export const randomGrids: fc.Arbitrary<RandomGrid> = fc.oneof(
+  gridsOf(nodeDraw, linkDraw, 9),
+  gridsOf(
+    splitNode,
+    linkDraw.map((link) => ({ ...link, latencyMs: 50 })),
+    12,
+  ),
+);
 
 export function nodeName(at: number): string {
-  return `node${at}`;
+  return `node${at.toString(16)}`;
 }
 
 /** Any 32 bytes do for a plan. */

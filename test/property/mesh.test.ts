@@ -18,7 +18,7 @@ import {
   worldOf,
 } from "./mesh-grid.ts";
 
-const RUNS = { numRuns: 400 };
+const RUNS = { numRuns: 300 };
 
 function pairsOf({ nodes }: RandomGrid): [number, number][] {
   return nodes.flatMap((_a, a) =>
