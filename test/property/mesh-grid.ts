@@ -8,7 +8,6 @@ import {
   type FamilyName,
   type Grid,
   type GridNode,
-  isRelay,
   type Links,
   type Measured,
   type Member,
@@ -245,7 +244,8 @@ function worldNode(draw: NodeDraw, at: number): WorldNode {
     v6: standing("v6"),
     site: draw.site,
     lan: node.lan,
-    isForwarding: isRelay(node),
+    isForwarding:
+      (draw.v4 === "public" || draw.v6 === "public") && draw.isAllowed && draw.health !== "down",
   };
 }
 
