@@ -58,7 +58,7 @@ export class MeshWorld {
           if (owned.some((other) => overlap(other, text))) {
             faults.push(`${node.id}: ${text} has two owners`);
           }
-          if (own.some((mine) => overlap(mine, text))) {
+          if (own.some((mine) => isWithin(mine, text))) {
             faults.push(`${node.id}: ${text} is at home`);
           }
           owned.push(text);
@@ -204,6 +204,11 @@ function holds(prefix: string, address: string): boolean {
 function overlap(a: string, b: string): boolean {
   const [one, other] = [span(a), span(b)];
   return one.family === other.family && one.from <= other.to && other.from <= one.to;
+}
+
+function isWithin(outer: string, inner: string): boolean {
+  const [one, other] = [span(outer), span(inner)];
+  return one.family === other.family && one.from <= other.from && other.to <= one.to;
 }
 
 interface Span {

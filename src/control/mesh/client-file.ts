@@ -45,7 +45,7 @@ export function clientFile(
     );
   }
   const { rotation } = member;
-  const party = new Party(member, node);
+  const party = new Party(member, node, new Map());
   const [endpoint, ...others] = party.endpoints(families);
   if (endpoint === undefined) {
     throw new RefusedError(

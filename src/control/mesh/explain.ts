@@ -1,12 +1,5 @@
 /** Why two nodes of a network meet as they do, which other relays there are, and what stands in the way of something better. Pure. */
-import {
-  FAMILIES,
-  type FamilyName,
-  isRelay,
-  measured,
-  type Network,
-  type Underlay,
-} from "./grid.ts";
+import { FAMILIES, type FamilyName, isRelay, type Network, type Underlay } from "./grid.ts";
 import { bare, mayBeNeighbours } from "./lan.ts";
 import type { NetworkPlan } from "./network-plan.ts";
 import { dials, meet, Party, type Way } from "./ways.ts";
@@ -36,7 +29,7 @@ export function explainPair(
   const parties = new Map<string, Party>();
   for (const member of members) {
     const node = underlay.nodes.get(member.node);
-    if (node !== undefined) parties.set(member.node, new Party(member, node));
+    if (node !== undefined) parties.set(member.node, new Party(member, node, underlay.links));
   }
   const { path, ways } = follow(plan, from, to);
   const [a, b] = [parties.get(from), parties.get(to)];
@@ -48,10 +41,10 @@ export function explainPair(
   return {
     path,
     ways,
-    alternatives: isDirect ? [] : alternatives(a, b, parties, underlay, path),
+    alternatives: isDirect ? [] : alternatives(a, b, parties, path),
     obstacles: [
-      ...lanObstacles(a, b, underlay),
-      ...(isDirect ? [] : FAMILIES.flatMap((family) => familyObstacles(a, b, family, underlay))),
+      ...lanObstacles(a, b),
+      ...(isDirect ? [] : FAMILIES.flatMap((family) => familyObstacles(a, b, family))),
       ...(path.length > 0 ? [] : ["no relay that is up meets both"]),
     ],
   };
@@ -80,14 +73,13 @@ function alternatives(
   a: Party,
   b: Party,
   parties: ReadonlyMap<string, Party>,
-  { links }: Underlay,
   path: readonly string[],
 ): { readonly node: string; readonly latencyMs?: number }[] {
   const found: { readonly node: string; readonly latencyMs?: number }[] = [];
   for (const relay of parties.values()) {
     if (relay === a || relay === b || !isRelay(relay.node) || path.includes(relay.node.id))
       continue;
-    const [one, other] = [meet(a, relay, links), meet(relay, b, links)];
+    const [one, other] = [meet(a, relay), meet(relay, b)];
     if (one === undefined || other === undefined) continue;
     const isKnown = one.latencyMs !== undefined && other.latencyMs !== undefined;
     found.push({
@@ -100,25 +92,23 @@ function alternatives(
   );
 }
 
-function lanObstacles(a: Party, b: Party, { links }: Underlay): string[] {
-  const probes = [
-    ...(measured(links, a.node.id, b.node.id)?.lan ?? []),
-    ...(measured(links, b.node.id, a.node.id)?.lan ?? []),
-  ];
+function lanObstacles(a: Party, b: Party): string[] {
+  const probes = [...(a.measuredTo(b)?.lan ?? []), ...(b.measuredTo(a)?.lan ?? [])];
   if (probes.some(({ isReached }) => isReached)) return [];
   if (probes.length > 0) {
     const tried = probes.map(({ address }) => bare(address)).join(", ");
     return [`LAN: ${tried} was tried and did not answer`];
   }
-  if (!mayBeNeighbours(a.node, b.node)) return ["LAN: nothing says that they share one"];
+  if (!mayBeNeighbours(a.neighbourhood, b.neighbourhood))
+    return ["LAN: nothing says that they share one"];
   return ["LAN: they may share one; the trial is under way"];
 }
 
-function familyObstacles(a: Party, b: Party, family: FamilyName, { links }: Underlay): string[] {
+function familyObstacles(a: Party, b: Party, family: FamilyName): string[] {
   const name = family === "v4" ? "IPv4" : "IPv6";
   const without = [a, b].filter(({ node }) => node[family].kind === "none");
   if (without.length > 0) {
-    return [`${name}: ${without.map(({ node }) => node.id).join(" and ")} has none`];
+    return without.map(({ node }) => `${name}: ${node.id} has none`);
   }
   if (a.node[family].kind === "hidden" && b.node[family].kind === "hidden") {
     return [`${name}: both are hidden`];
@@ -129,10 +119,7 @@ function familyObstacles(a: Party, b: Party, family: FamilyName, { links }: Unde
     [b, a],
   ] as const) {
     const isPublic = other.node[family].kind === "public";
-    if (
-      isPublic &&
-      !dials(one.node, other.node, family, measured(links, one.node.id, other.node.id))
-    ) {
+    if (isPublic && !dials(one.node, other.node, family, one.measuredTo(other))) {
       sentences.push(`${name}: ${one.node.id} does not reach ${other.node.id}`);
     }
   }

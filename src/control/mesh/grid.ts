@@ -8,7 +8,7 @@ export type FamilyName = "v4" | "v6";
 
 export const FAMILIES: readonly FamilyName[] = ["v6", "v4"];
 
-/** How a node stands in one family of the underlay, as it was measured (an address alone doesn't tell: research 9.4). */
+/** How a node stands in one family of the underlay, as it was measured: an address alone doesn't tell. */
 export type Standing =
   /** Others reach it at these addresses, unasked. */
   | { readonly kind: "public"; readonly addresses: readonly string[] }
@@ -113,10 +113,6 @@ export interface Underlay {
 
 export interface Grid extends Underlay {
   readonly networks: ReadonlyMap<string, Network>;
-}
-
-export function measured(links: Links, from: string, to: string): Measured | undefined {
-  return links.get(from)?.get(to);
 }
 
 /** True if the node may carry what isn't its own: it is public in a family, willing and alive. */

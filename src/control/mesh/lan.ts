@@ -2,7 +2,7 @@
  * Nodes in one LAN: which addresses a census offers, and which pairs are worth a trial. A trial proves it; nothing here moves a route.
  * Pure.
  */
-import { cidrOf, contains, formatCidr, networkOf, overlaps } from "../model/cidr.ts";
+import { cidrOf, formatCidr, networkOf, normalCidr, overlaps } from "../model/cidr.ts";
 import type { Nic } from "../model/nic.ts";
 import type { GridNode, Standing } from "./grid.ts";
 
@@ -34,22 +34,36 @@ export function lanAddresses(nics: readonly Nic[]): string[] {
   return [...found].sort();
 }
 
+/** What tells neighbours, of one node: computed once, compared with many. */
+export interface Neighbourhood {
+  /** The addresses that others see, of IPv6 the /64. */
+  readonly sites: readonly string[];
+  /** Prefixes of its LANs. */
+  readonly networks: readonly string[];
+}
+
+export function neighbourhoodOf({ v4, v6, lan }: GridNode): Neighbourhood {
+  const sites6 = outsides(v6).map((text) =>
+    formatCidr(networkOf({ ...cidrOf(text), length: SITE_LENGTH6 })),
+  );
+  return { sites: [...outsides(v4), ...sites6], networks: lan.map(normalCidr) };
+}
+
 /**
  * True if two nodes may be neighbours: others see them at one address (of IPv6: in one /64). Where nobody saw one of them, they
  * have one LAN prefix.
  */
-export function mayBeNeighbours(a: GridNode, b: GridNode): boolean {
-  if (a.lan.length === 0 || b.lan.length === 0) return false;
-  const sitesA = sitesOf(a);
-  const sitesB = sitesOf(b);
-  if (sitesA.some((site) => sitesB.includes(site))) return true;
-  if (sitesA.length > 0 && sitesB.length > 0) return false;
-  return a.lan.some((text) => b.lan.some((other) => areOnLink(text, other)));
+export function mayBeNeighbours(a: Neighbourhood, b: Neighbourhood): boolean {
+  if (a.networks.length === 0 || b.networks.length === 0) return false;
+  if (a.sites.some((site) => b.sites.includes(site))) return true;
+  if (a.sites.length > 0 && b.sites.length > 0) return false;
+  return a.networks.some((network) => b.networks.includes(network));
 }
 
 /** The other's addresses, those in a prefix of ours first: the others may be behind a router of the same site. */
 export function neighbourOrder(from: GridNode, to: GridNode): string[] {
-  const isNear = (text: string): boolean => from.lan.some((own) => areOnLink(own, text));
+  const own = from.lan.map(normalCidr);
+  const isNear = (text: string): boolean => own.includes(normalCidr(text));
   return [...to.lan.filter(isNear), ...to.lan.filter((text) => !isNear(text))].map(bare);
 }
 
@@ -57,18 +71,6 @@ export function neighbourOrder(from: GridNode, to: GridNode): string[] {
 export function bare(text: string): string {
   const slash = text.indexOf("/");
   return slash < 0 ? text : text.slice(0, slash);
-}
-
-function areOnLink(a: string, b: string): boolean {
-  const [first, second] = [cidrOf(a), cidrOf(b)];
-  return first.length === second.length && contains(first, second);
-}
-
-function sitesOf({ v4, v6 }: GridNode): string[] {
-  return [
-    ...outsides(v4),
-    ...outsides(v6).map((text) => formatCidr(networkOf({ ...cidrOf(text), length: SITE_LENGTH6 }))),
-  ];
 }
 
 function outsides(standing: Standing): readonly string[] {

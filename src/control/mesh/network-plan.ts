@@ -10,7 +10,7 @@ import { hostPrefix, networkFaults } from "./check.ts";
 import type { GridNode, Member, Network, Underlay } from "./grid.ts";
 import { isRelay } from "./grid.ts";
 import { firstHops, type Graph, numberOf, type Work } from "./routes.ts";
-import { type Meeting, meet, Party, type Side, trial, type Way } from "./ways.ts";
+import { meet, Party, type Side, trial, type Way } from "./ways.ts";
 
 /**
  * "node": carries routes. "key": the other key of a node in the middle of a rotation: accepted, without routes. "trial": a LAN
@@ -82,7 +82,7 @@ export function planNetwork(
     return { network: network.id, members: remains(network, underlay, previous), nodes, faults };
   }
   const { parties, left } = partiesOf(network, underlay);
-  const plan = new Planner(network, parties, underlay, work);
+  const plan = new Planner(network, parties, work);
   const before = new Map((previous?.members ?? []).map((member) => [member.node, member]));
   const members = parties.map((_party, at) => plan.member(at, before));
   const notes = [...left, ...plan.notes];
@@ -129,14 +129,14 @@ function remains(
 /** Sorted by node. A member whose node is not (or no longer) known has no part: nobody accepts it. */
 function partiesOf(
   { members }: Network,
-  { nodes }: Underlay,
+  { nodes, links }: Underlay,
 ): { readonly parties: Party[]; readonly left: string[] } {
   const parties: Party[] = [];
   const left: string[] = [];
   for (const member of members) {
     const node = nodes.get(member.node);
     if (node === undefined) left.push(`node ${member.node} is not known: no node accepts it`);
-    else parties.push(new Party(member, node));
+    else parties.push(new Party(member, node, links));
   }
   return { parties: parties.sort((a, b) => compare(a.node.id, b.node.id)), left: left.sort() };
 }
@@ -144,18 +144,17 @@ function partiesOf(
 class Planner {
   readonly notes: string[] = [];
   readonly #parties: readonly Party[];
-  readonly #underlay: Underlay;
-  readonly #meetings: (Meeting | undefined)[];
+  /** Of those that meet: the row's side towards the column. */
+  readonly #sides: (Side | undefined)[];
   readonly #next: Int32Array;
   /** What is at each member: its own prefixes and its clients'. */
   readonly #prefixes: string[][];
   readonly #clients: PlannedPeer[][];
 
-  constructor(network: Network, parties: readonly Party[], underlay: Underlay, work?: Work) {
+  constructor(network: Network, parties: readonly Party[], work?: Work) {
     this.#parties = parties;
-    this.#underlay = underlay;
     const size = parties.length;
-    this.#meetings = new Array<Meeting | undefined>(size * size);
+    this.#sides = new Array<Side | undefined>(size * size).fill(undefined);
     this.#next = firstHops(this.#graph(network.id, work), work);
     this.#prefixes = parties.map(({ member }) => ownPrefixes(member));
     this.#clients = parties.map(() => []);
@@ -199,9 +198,9 @@ class Planner {
     const cost = new Int32Array(size * size);
     for (let a = 0; a < size; a++) {
       for (let b = a + 1; b < size; b++) {
-        const meeting = meet(parties[a]!, parties[b]!, this.#underlay.links);
+        const meeting = meet(parties[a]!, parties[b]!);
         if (meeting === undefined) continue;
-        this.#meetings[a * size + b] = meeting;
+        [this.#sides[a * size + b], this.#sides[b * size + a]] = meeting.sides;
         const latency = Math.min(LATENCY_MAX_MS, meeting.latencyMs ?? LATENCY_UNKNOWN_MS);
         meets[a * size + b] = meets[b * size + a] = 1;
         cost[a * size + b] = cost[b * size + a] = Math.round(latency / LATENCY_STEP_MS);
@@ -248,21 +247,26 @@ class Planner {
 
   #addNode(peers: PlannedPeer[], at: number, other: number, beyond: readonly number[]): void {
     const { member } = this.#parties[other]!;
-    const [low, high] = at < other ? [at, other] : [other, at];
-    const meeting = this.#meetings[low * this.#parties.length + high]!;
-    const side = meeting.sides[at < other ? 0 : 1];
-    const own = this.#prefixes[other]!;
+    const side = this.#sides[at * this.#parties.length + other]!;
+    let allowedIps = this.#prefixes[other]!;
+    let carries = NOBODY;
+    if (beyond.length > 0) {
+      allowedIps = allowedIps.slice();
+      for (const far of beyond) allowedIps.push(...this.#prefixes[far]!);
+      carries = beyond.map((far) => this.#parties[far]!.node.id);
+    }
     const { rotation } = member;
     const isNew = rotation !== undefined && this.#usesNewKey(at, member);
     peers.push({
       kind: "node",
       name: member.node,
       publicKey: isNew ? rotation.publicKey : member.publicKey,
-      ...side,
-      allowedIps:
-        beyond.length === 0 ? own : [...own, ...beyond.flatMap((far) => this.#prefixes[far]!)],
+      endpoints: side.endpoints,
+      allowedIps,
+      keepalive: side.keepalive,
       subnet: member.subnet,
-      carries: beyond.length === 0 ? NOBODY : beyond.map((far) => this.#parties[far]!.node.id),
+      way: side.way,
+      carries,
     });
     if (rotation === undefined) return;
     peers.push(bare("key", member.node, isNew ? member.publicKey : rotation.publicKey, side, 0));
@@ -270,7 +274,7 @@ class Planner {
 
   #addTrial(peers: PlannedPeer[], at: number, other: number): void {
     const [low, high] = at < other ? [at, other] : [other, at];
-    const sides = trial(this.#parties[low]!, this.#parties[high]!, this.#underlay.links);
+    const sides = trial(this.#parties[low]!, this.#parties[high]!);
     const side = sides?.[at < other ? 0 : 1];
     if (side === undefined) return;
     const { member } = this.#parties[other]!;

@@ -66,36 +66,53 @@ function extend(
   tie: Float64Array,
   work: Work | undefined,
 ): number {
-  const { size, meets, relays, relayCost } = graph;
-  const found: [number, number, number, number][] = [];
+  const { size, relays, relayCost } = graph;
+  const places: number[] = [];
+  const firsts: number[] = [];
+  const costs: number[] = [];
+  const draws: number[] = [];
   for (let a = 0; a < size; a++) {
-    for (let b = 0; b < size; b++) {
-      const at = a * size + b;
-      if (a === b || next[at] !== NONE) continue;
+    const row = a * size;
+    const near = relays.filter((relay) => graph.meets[row + relay] === 1);
+    // With one relay both directions are one sum.
+    for (let b = length === 2 ? a + 1 : 0; b < size; b++) {
+      if (a === b || next[row + b] !== NONE) continue;
       let best = NONE;
       let bestCost = Infinity;
       let bestTie = Infinity;
-      for (const relay of relays) {
-        if (meets[a * size + relay] !== 1 || hops[relay * size + b] !== length - 1) continue;
-        const sum = graph.cost[a * size + relay]! + relayCost[relay]! + cost[relay * size + b]!;
+      for (let at = 0; at < near.length; at++) {
+        const relay = near[at]!;
+        const rest = relay * size + b;
+        if (hops[rest] !== length - 1) continue;
+        const sum = graph.cost[row + relay]! + relayCost[relay]! + cost[rest]!;
         if (sum > bestCost) continue;
-        const drawn = tie[a * size + relay]! + tie[relay * size + b]!;
+        const drawn = tie[row + relay]! + tie[rest]!;
         if (sum === bestCost && drawn >= bestTie) continue;
         best = relay;
         bestCost = sum;
         bestTie = drawn;
       }
-      if (work !== undefined) work.relays += relays.length;
-      if (best !== NONE) found.push([at, best, bestCost, bestTie]);
+      if (work !== undefined) work.relays += near.length;
+      if (best === NONE) continue;
+      places.push(row + b);
+      firsts.push(best);
+      costs.push(bestCost);
+      draws.push(bestTie);
+      if (length > 2) continue;
+      places.push(b * size + a);
+      firsts.push(best);
+      costs.push(bestCost);
+      draws.push(bestTie);
     }
   }
-  for (const [at, relay, sum, drawn] of found) {
-    next[at] = relay;
-    hops[at] = length;
-    cost[at] = sum;
-    tie[at] = drawn;
+  for (let at = 0; at < places.length; at++) {
+    const place = places[at]!;
+    next[place] = firsts[at]!;
+    hops[place] = length;
+    cost[place] = costs[at]!;
+    tie[place] = draws[at]!;
   }
-  return found.length;
+  return places.length;
 }
 
 function drawTies({ size, meets, draws }: Graph): Float64Array {

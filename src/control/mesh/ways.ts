@@ -10,9 +10,14 @@ import {
   type Links,
   type Measured,
   type Member,
-  measured,
 } from "./grid.ts";
-import { bare, mayBeNeighbours, neighbourOrder } from "./lan.ts";
+import {
+  bare,
+  mayBeNeighbours,
+  type Neighbourhood,
+  neighbourhoodOf,
+  neighbourOrder,
+} from "./lan.ts";
 
 /** "incoming": the other comes to us. */
 export type Way = "lan" | FamilyName | "incoming";
@@ -32,20 +37,32 @@ export interface Meeting {
   readonly sides: readonly [Side, Side];
 }
 
-/** A member with its node, and the endpoint lists that many peers share. */
+/** A member with its node and what that measured, and the lists that many peers of it share. */
 export class Party {
   readonly member: Member;
   readonly node: GridNode;
+  readonly #measured: ReadonlyMap<string, Measured> | undefined;
   readonly #lists = new Map<string, readonly string[]>();
+  #neighbourhood: Neighbourhood | undefined;
 
-  constructor(member: Member, node: GridNode) {
+  constructor(member: Member, node: GridNode, links: Links) {
     this.member = member;
     this.node = node;
+    this.#measured = links.get(node.id);
+  }
+
+  get neighbourhood(): Neighbourhood {
+    this.#neighbourhood ??= neighbourhoodOf(this.node);
+    return this.#neighbourhood;
+  }
+
+  measuredTo({ node }: Party): Measured | undefined {
+    return this.#measured?.get(node.id);
   }
 
   /** Its public endpoints in these families, in this order: with the port in use, then with the other one of a rotation. */
   endpoints(families: readonly FamilyName[]): readonly string[] {
-    const name = families.join();
+    const name = families.length === 1 ? families[0]! : families.join();
     let list = this.#lists.get(name);
     if (list === undefined) {
       const addresses = families.flatMap((family) => {
@@ -76,13 +93,14 @@ export const LAN_KEEPALIVE = 25;
 /** Ours: NetworkPeer takes 64 candidates beside the endpoint. */
 const ENDPOINTS_MAX = 65;
 const NO_ENDPOINTS: readonly string[] = [];
-/** Ours: within 5 ms families are equally good, as Tailscale has it (research 7). */
+const NO_PROBES: readonly LanProbe[] = [];
+/** Ours: within 5 ms families are equally good, as Tailscale has it. */
 const LATENCY_STEP_MS = 5;
 
 /** Undefined: they need a relay. */
-export function meet(a: Party, b: Party, links: Links): Meeting | undefined {
-  const there = measured(links, a.node.id, b.node.id);
-  const back = measured(links, b.node.id, a.node.id);
+export function meet(a: Party, b: Party): Meeting | undefined {
+  const there = a.measuredTo(b);
+  const back = b.measuredTo(a);
   const lanThere = reached(there?.lan, b.node);
   const lanBack = reached(back?.lan, a.node);
   const isLan = lanThere.length > 0 || lanBack.length > 0;
@@ -102,10 +120,10 @@ export function meet(a: Party, b: Party, links: Links): Meeting | undefined {
 }
 
 /** Endpoints for a trial, undefined: there is nothing to try, or a try has failed and nobody has taken that back. */
-export function trial(a: Party, b: Party, links: Links): readonly [Side, Side] | undefined {
-  if (!mayBeNeighbours(a.node, b.node)) return undefined;
-  const one = untried(a, b, measured(links, a.node.id, b.node.id)?.lan);
-  const other = untried(b, a, measured(links, b.node.id, a.node.id)?.lan);
+export function trial(a: Party, b: Party): readonly [Side, Side] | undefined {
+  if (!mayBeNeighbours(a.neighbourhood, b.neighbourhood)) return undefined;
+  const one = untried(a, b, a.measuredTo(b)?.lan);
+  const other = untried(b, a, b.measuredTo(a)?.lan);
   if (one.length === 0 && other.length === 0) return undefined;
   const sideOf = (endpoints: readonly string[]): Side => ({
     endpoints,
@@ -194,7 +212,7 @@ function side(
 
 /** Proved addresses that the node still has, the nearest first. */
 function reached(probes: readonly LanProbe[] | undefined, to: GridNode): readonly LanProbe[] {
-  if (probes === undefined || probes.length === 0) return [];
+  if (probes === undefined || probes.length === 0) return NO_PROBES;
   const own = new Set(to.lan.map(bare));
   return probes
     .filter(({ isReached, address }) => isReached && own.has(bare(address)))
