@@ -92,7 +92,7 @@ describe("a plan", () => {
       RUNS,
     );
     // The grids have all kinds of pairs in them.
-    for (const count of [direct, relayed, far, none]) expect(count).toBeGreaterThan(100);
+    for (const count of [direct, relayed, far, none]) expect(count).toBeGreaterThan(20);
   });
 
   test("gives no prefix to two peers of an interface, and none that is at home", () => {
@@ -233,8 +233,8 @@ describe("a change", () => {
       }),
       RUNS,
     );
-    expect(moved).toBeGreaterThan(100);
-    expect(kept).toBeGreaterThan(100);
+    expect(moved).toBeGreaterThan(20);
+    expect(kept).toBeGreaterThan(20);
   });
 
   test("of a relay's health moves the pairs that it carries or will carry, and nobody else", () => {
@@ -266,7 +266,7 @@ describe("a change", () => {
       }),
       RUNS,
     );
-    expect(moved).toBeGreaterThan(100);
+    expect(moved).toBeGreaterThan(20);
   });
 
   test("of one network or its nodes leaves other networks' plans the objects that they were", () => {
