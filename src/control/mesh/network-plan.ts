@@ -1,0 +1,340 @@
+/**
+ * The plan of one network: for each member its peers. Pure: the same network, nodes and measurements give the same plan, and members
+ * whose part is as before keep the object that they had, so that only the others need to hear of it.
+ *
+ * Rules: docs/mesh.md. A prefix is given to one peer only: to the member itself where both meet, else to the first hop of the one path
+ * that `routes.ts` has for the pair.
+ */
+import { normalCidr } from "../model/cidr.ts";
+import { hostPrefix, networkFaults } from "./check.ts";
+import type { GridNode, Member, Network, Underlay } from "./grid.ts";
+import { isRelay } from "./grid.ts";
+import { firstHops, type Graph, numberOf, type Work } from "./routes.ts";
+import { meet, Party, type Side, trial, type Way } from "./ways.ts";
+
+/**
+ * "node": carries routes. "key": the other key of a node in the middle of a rotation: accepted, without routes. "trial": a LAN
+ * neighbour that has to be proved: without routes. "client": a machine outside the grid.
+ */
+export type PeerKind = "node" | "key" | "trial" | "client";
+
+export interface PlannedPeer {
+  readonly kind: PeerKind;
+  /** Id of the node or the client. */
+  readonly name: string;
+  readonly publicKey: string;
+  /** Best first; empty: it comes to us. */
+  readonly endpoints: readonly string[];
+  readonly allowedIps: readonly string[];
+  /** Seconds, 0: off; "auto": as the NAT in front of us needs it. */
+  readonly keepalive: number | "auto";
+  readonly subnet?: string;
+  readonly way: Way;
+  /** Nodes beyond it that are reached through it, sorted. */
+  readonly carries: readonly string[];
+}
+
+export interface MemberPlan {
+  readonly node: string;
+  /** Counts this member's plans that differ, from 1. */
+  readonly revision: number;
+  readonly peers: readonly PlannedPeer[];
+  /** Members without any path, sorted. */
+  readonly unreached: readonly string[];
+}
+
+export interface NetworkPlan {
+  readonly network: string;
+  /** Sorted by node. */
+  readonly members: readonly MemberPlan[];
+  /** All nodes that it names, those that are not known too. */
+  readonly nodes: readonly string[];
+  /** Why it is not planned, or what was left out of it. */
+  readonly faults: readonly string[];
+}
+
+/** Ours, as `NetworkPeer` has it: more don't arrive at a node. */
+export const ALLOWED_MAX = 1_024;
+/** Ours: of a hop that nobody has measured. */
+const LATENCY_UNKNOWN_MS = 50;
+/** Ours: relays within 5 ms are equally near; pairs are spread over them. */
+const LATENCY_STEP_MS = 5;
+/** Ours: below half of what it can carry, load is nothing to route by; a full relay is as bad as 250 ms. */
+const LOAD_FREE = 0.5;
+const LOAD_FULL_MS = 250;
+/** Ours: more than any path of relays that are up. */
+const PROBATION_MS = 60_000;
+/** Ours: bounds costs, so that sums stay exact. */
+const LATENCY_MAX_MS = 10_000;
+const NOBODY: readonly string[] = [];
+
+/** Plans a network; with faults in it, what is still right of the previous plan stays. */
+export function planNetwork(
+  network: Network,
+  underlay: Underlay,
+  previous?: NetworkPlan,
+  work?: Work,
+): NetworkPlan {
+  if (work !== undefined) work.networks += 1;
+  const faults = networkFaults(network);
+  const nodes = network.members.map(({ node }) => node);
+  if (faults.length > 0) {
+    return { network: network.id, members: remains(network, underlay, previous), nodes, faults };
+  }
+  const { parties, left } = partiesOf(network, underlay);
+  const plan = new Planner(network, parties, work);
+  const before = new Map((previous?.members ?? []).map((member) => [member.node, member]));
+  const members = parties.map((_party, at) => plan.member(at, before));
+  const notes = [...left, ...plan.notes];
+  const large = members.find(({ peers }) =>
+    peers.some(({ allowedIps }) => allowedIps.length > ALLOWED_MAX),
+  );
+  if (large !== undefined) {
+    const fault = `node ${large.node} would have a peer with more than ${ALLOWED_MAX} prefixes: split the network, or add relays`;
+    return {
+      network: network.id,
+      members: remains(network, underlay, previous),
+      nodes,
+      faults: [fault, ...notes],
+    };
+  }
+  return { network: network.id, members, nodes, faults: notes };
+}
+
+/** Of the previous plan what is about members, clients and keys that are still there: who was removed loses access all the same. */
+function remains(
+  { members, clients }: Network,
+  { nodes }: Underlay,
+  previous: NetworkPlan | undefined,
+): MemberPlan[] {
+  const left = new Set<string>();
+  const keys = new Set(clients.map(({ id, publicKey }) => `client ${id} ${publicKey}`));
+  for (const { node, publicKey, rotation } of members) {
+    if (!nodes.has(node)) continue;
+    left.add(node);
+    keys.add(`node ${node} ${publicKey}`);
+    if (rotation !== undefined) keys.add(`node ${node} ${rotation.publicKey}`);
+  }
+  const isLeft = ({ kind, name, publicKey }: PlannedPeer): boolean =>
+    keys.has(`${kind === "client" ? kind : "node"} ${name} ${publicKey}`);
+  return (previous?.members ?? [])
+    .filter(({ node }) => left.has(node))
+    .map((member) =>
+      member.peers.every(isLeft)
+        ? member
+        : { ...member, revision: member.revision + 1, peers: member.peers.filter(isLeft) },
+    );
+}
+
+/** Sorted by node. A member whose node is not (or no longer) known has no part: nobody accepts it. */
+function partiesOf(
+  { members }: Network,
+  { nodes, links }: Underlay,
+): { readonly parties: Party[]; readonly left: string[] } {
+  const parties: Party[] = [];
+  const left: string[] = [];
+  for (const member of members) {
+    const node = nodes.get(member.node);
+    if (node === undefined) left.push(`node ${member.node} is not known: no node accepts it`);
+    else parties.push(new Party(member, node, links));
+  }
+  return { parties: parties.sort((a, b) => compare(a.node.id, b.node.id)), left: left.sort() };
+}
+
+class Planner {
+  readonly notes: string[] = [];
+  readonly #parties: readonly Party[];
+  /** Of those that meet: the row's side towards the column. */
+  readonly #sides: (Side | undefined)[];
+  readonly #next: Int32Array;
+  /** What is at each member: its own prefixes and its clients'. */
+  readonly #prefixes: string[][];
+  readonly #clients: PlannedPeer[][];
+
+  constructor(network: Network, parties: readonly Party[], work?: Work) {
+    this.#parties = parties;
+    const size = parties.length;
+    this.#sides = new Array<Side | undefined>(size * size).fill(undefined);
+    this.#next = firstHops(this.#graph(network.id, work), work);
+    this.#prefixes = parties.map(({ member }) => ownPrefixes(member));
+    this.#clients = parties.map(() => []);
+    this.#placeClients(network);
+  }
+
+  member(at: number, before: ReadonlyMap<string, MemberPlan>): MemberPlan {
+    const { id } = this.#parties[at]!.node;
+    const peers: PlannedPeer[] = [];
+    const unreached: string[] = [];
+    const carried = new Map<number, number[]>();
+    const size = this.#parties.length;
+    for (let other = 0; other < size; other++) {
+      if (other === at) continue;
+      const hop = this.#next[at * size + other]!;
+      if (hop < 0) unreached.push(this.#parties[other]!.node.id);
+      else if (hop !== other) {
+        const list = carried.get(hop);
+        if (list === undefined) carried.set(hop, [other]);
+        else list.push(other);
+      }
+    }
+    for (let other = 0; other < size; other++) {
+      if (other === at) continue;
+      if (this.#next[at * size + other] === other) {
+        this.#addNode(peers, at, other, carried.get(other) ?? []);
+      } else this.#addTrial(peers, at, other);
+    }
+    peers.push(...this.#clients[at]!);
+    const old = before.get(id);
+    if (old !== undefined && isSame(old.unreached, unreached) && arePeersSame(old.peers, peers)) {
+      return old;
+    }
+    return { node: id, revision: (old?.revision ?? 0) + 1, peers, unreached };
+  }
+
+  #graph(network: string, work: Work | undefined): Graph {
+    const parties = this.#parties;
+    const size = parties.length;
+    const meets = new Uint8Array(size * size);
+    const cost = new Int32Array(size * size);
+    for (let a = 0; a < size; a++) {
+      for (let b = a + 1; b < size; b++) {
+        const meeting = meet(parties[a]!, parties[b]!);
+        if (meeting === undefined) continue;
+        [this.#sides[a * size + b], this.#sides[b * size + a]] = meeting.sides;
+        const latency = Math.min(LATENCY_MAX_MS, meeting.latencyMs ?? LATENCY_UNKNOWN_MS);
+        meets[a * size + b] = meets[b * size + a] = 1;
+        cost[a * size + b] = cost[b * size + a] = Math.round(latency / LATENCY_STEP_MS);
+      }
+    }
+    if (work !== undefined) work.pairs += (size * (size - 1)) / 2;
+    return {
+      size,
+      meets,
+      cost,
+      relays: parties.flatMap(({ node }, at) => (isRelay(node) ? [at] : [])),
+      relayCost: Int32Array.from(parties, ({ node }) => relayCost(node)),
+      draws: Uint32Array.from(parties, ({ node }) => numberOf(`${network}/${node.id}`)),
+    };
+  }
+
+  #placeClients({ clients, members }: Network): void {
+    for (const { id, publicKey, addresses, access } of clients.toSorted((a, b) =>
+      compare(a.id, b.id),
+    )) {
+      const at = this.#parties.findIndex(({ node }) => node.id === access);
+      const node = this.#parties[at]?.node;
+      if (node === undefined || (node.v4.kind !== "public" && node.v6.kind !== "public")) {
+        const isMember = members.some((member) => member.node === access);
+        this.notes.push(
+          `client ${id} has no way in: node ${access} is ${isMember ? "not public" : "no member"}`,
+        );
+        continue;
+      }
+      const allowedIps = addresses.map((address) => normalCidr(hostPrefix(address)));
+      this.#prefixes[at]!.push(...allowedIps);
+      this.#clients[at]!.push({
+        kind: "client",
+        name: id,
+        publicKey,
+        endpoints: NOBODY,
+        allowedIps,
+        keepalive: 0,
+        way: "incoming",
+        carries: NOBODY,
+      });
+    }
+  }
+
+  #addNode(peers: PlannedPeer[], at: number, other: number, beyond: readonly number[]): void {
+    const { member } = this.#parties[other]!;
+    const side = this.#sides[at * this.#parties.length + other]!;
+    let allowedIps = this.#prefixes[other]!;
+    let carries = NOBODY;
+    if (beyond.length > 0) {
+      allowedIps = allowedIps.slice();
+      for (const far of beyond) allowedIps.push(...this.#prefixes[far]!);
+      carries = beyond.map((far) => this.#parties[far]!.node.id);
+    }
+    const { rotation } = member;
+    const isNew = rotation !== undefined && this.#usesNewKey(at, member);
+    peers.push({
+      kind: "node",
+      name: member.node,
+      publicKey: isNew ? rotation.publicKey : member.publicKey,
+      endpoints: side.endpoints,
+      allowedIps,
+      keepalive: side.keepalive,
+      subnet: member.subnet,
+      way: side.way,
+      carries,
+    });
+    if (rotation === undefined) return;
+    peers.push(bare("key", member.node, isNew ? member.publicKey : rotation.publicKey, side, 0));
+  }
+
+  #addTrial(peers: PlannedPeer[], at: number, other: number): void {
+    const [low, high] = at < other ? [at, other] : [other, at];
+    const sides = trial(this.#parties[low]!, this.#parties[high]!);
+    const side = sides?.[at < other ? 0 : 1];
+    if (side === undefined) return;
+    const { member } = this.#parties[other]!;
+    const keys = [member.publicKey];
+    if (member.rotation !== undefined) keys.push(member.rotation.publicKey);
+    for (const key of keys) peers.push(bare("trial", member.node, key, side, side.keepalive));
+  }
+
+  /** The node's own word ends the old key everywhere; before it, each peer goes by the handshake that it has seen. */
+  #usesNewKey(at: number, { rotation }: Member): boolean {
+    if (rotation === undefined) return false;
+    return rotation.isSwitched || rotation.seenBy.includes(this.#parties[at]!.node.id);
+  }
+}
+
+function bare(
+  kind: PeerKind,
+  name: string,
+  publicKey: string,
+  { endpoints, way }: Side,
+  keepalive: number | "auto",
+): PlannedPeer {
+  return { kind, name, publicKey, endpoints, allowedIps: NOBODY, keepalive, way, carries: NOBODY };
+}
+
+/** In steps of latency, as hops are. */
+function relayCost({ relay }: GridNode): number {
+  const load = (Math.max(0, relay.load - LOAD_FREE) / (1 - LOAD_FREE)) * LOAD_FULL_MS;
+  const probation = relay.health === "probation" ? PROBATION_MS : 0;
+  return Math.round((load + probation) / LATENCY_STEP_MS);
+}
+
+function ownPrefixes({ subnet, subnet6, tunnelAddresses }: Member): string[] {
+  const prefixes = [subnet, ...(subnet6 === undefined ? [] : [subnet6])];
+  return [...prefixes, ...tunnelAddresses.map(hostPrefix)].map(normalCidr);
+}
+
+function arePeersSame(a: readonly PlannedPeer[], b: readonly PlannedPeer[]): boolean {
+  return a.length === b.length && a.every((peer, at) => isPeerSame(peer, b[at]!));
+}
+
+function isPeerSame(a: PlannedPeer, b: PlannedPeer): boolean {
+  return (
+    a.publicKey === b.publicKey &&
+    a.kind === b.kind &&
+    a.name === b.name &&
+    a.keepalive === b.keepalive &&
+    a.subnet === b.subnet &&
+    a.way === b.way &&
+    isSame(a.endpoints, b.endpoints) &&
+    isSame(a.allowedIps, b.allowedIps) &&
+    isSame(a.carries, b.carries)
+  );
+}
+
+function isSame(a: readonly string[], b: readonly string[]): boolean {
+  return a === b || (a.length === b.length && a.every((text, at) => text === b[at]));
+}
+
+/** The order of code units: the same everywhere. */
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

@@ -1,0 +1,59 @@
+/** A plan as what a node executes: the peers of a {@link NetworkResource}. Pure; handles preshared keys if there are any. */
+import type { NetworkPeer, NetworkResource } from "../model/network-resource.ts";
+import type { Member, Network } from "./grid.ts";
+import type { MemberPlan, PlannedPeer } from "./network-plan.ts";
+
+/** The preshared key with that node or client, base64; undefined: none. */
+export type PresharedKeyOf = (peer: PlannedPeer) => string | undefined;
+
+/** Peers in the order of the plan. Preshared keys are the caller's to keep. */
+export function resourcePeers(
+  { peers }: MemberPlan,
+  presharedKeyOf?: PresharedKeyOf,
+): NetworkPeer[] {
+  return peers.map((peer): NetworkPeer => {
+    const { publicKey, endpoints, allowedIps, keepalive, subnet } = peer;
+    const [endpoint, ...candidates] = endpoints;
+    const presharedKey = presharedKeyOf?.(peer);
+    return {
+      publicKey,
+      ...(presharedKey === undefined ? {} : { presharedKey }),
+      ...(endpoint === undefined ? {} : { endpoint }),
+      ...(candidates.length === 0 ? {} : { candidates }),
+      allowedIps,
+      keepalive,
+      ...(subnet === undefined ? {} : { subnet }),
+    };
+  });
+}
+
+/** What a member's node gets: the plan's part of its resource. Name, owner and what a user sets come from elsewhere. */
+export function resourceOf(
+  { id, range, range6 }: Network,
+  { subnet, subnet6, tunnelAddresses, listenPort, portRotation }: Member,
+  plan: MemberPlan,
+  presharedKeyOf?: PresharedKeyOf,
+): Pick<
+  NetworkResource,
+  | "id"
+  | "range"
+  | "range6"
+  | "subnet"
+  | "subnet6"
+  | "tunnelAddresses"
+  | "listenPort"
+  | "peers"
+  | "revision"
+> {
+  return {
+    id,
+    range,
+    ...(range6 === undefined ? {} : { range6 }),
+    subnet,
+    ...(subnet6 === undefined ? {} : { subnet6 }),
+    tunnelAddresses,
+    listenPort: portRotation?.isSwitched === true ? portRotation.port : listenPort,
+    peers: resourcePeers(plan, presharedKeyOf),
+    revision: plan.revision,
+  };
+}
