@@ -76,6 +76,7 @@ const PACKAGES = {
     strace: () => findProgram("strace"),
     faketime: () => findProgram("faketime"),
     fping: () => findProgram("fping"),
+    postgresql: () => existsSync("/usr/lib/postgresql"),
   },
   fuzz: {
     clang: () => findProgram("clang"),
