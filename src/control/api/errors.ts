@@ -1,4 +1,5 @@
 /** What the API answers when it refuses or fails: one shape, a fixed list of codes (docs/errors.md), and no secret in any message. */
+import type { Socket } from "node:net";
 import { withoutKeys } from "../../bytes/secret-text.ts";
 import { RefusedError } from "../model/problem.ts";
 import { ConfigRefused, ConfigRolledBack } from "../node/configuration.ts";
@@ -8,6 +9,8 @@ export const ERROR_STATUS = {
   invalid: 400,
   bad_json: 400,
   bad_request: 400,
+  unsigned: 401,
+  replayed: 401,
   forbidden: 403,
   missing: 404,
   no_route: 404,
@@ -17,7 +20,9 @@ export const ERROR_STATUS = {
   too_large: 413,
   unsupported_type: 415,
   config_refused: 422,
+  too_many: 429,
   failed: 500,
+  unavailable: 503,
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_STATUS;
@@ -65,4 +70,14 @@ function codeOf(error: Error): ErrorCode {
 /** The answer to an error. */
 export function errorBody(error: Error): ErrorBody {
   return { error: { code: codeOf(error), message: withoutKeys(error.message) } };
+}
+
+/** Answers what is no HTTP, for which there is no request yet. */
+export function answerBadRequest(error: Error, socket: Socket): void {
+  const body = errorBody(error);
+  const text = JSON.stringify(body);
+  if (!socket.writable) return;
+  socket.end(
+    `HTTP/1.1 ${ERROR_STATUS[body.error.code]} Error\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\nConnection: close\r\n\r\n${text}`,
+  );
 }

@@ -2,7 +2,18 @@
 import { z } from "zod";
 import { VERSION } from "../../version.ts";
 import { ERROR_STATUS } from "./errors.ts";
-import type { Route } from "./routes.ts";
+
+/** What the description needs of a route. */
+export interface DescribedRoute {
+  readonly method: string;
+  /** With `:name` for parts. */
+  readonly path: string;
+  readonly summary: string;
+  readonly query?: z.ZodType | undefined;
+  readonly body?: z.ZodType | undefined;
+  /** Of the answer; JSON unless said. */
+  readonly type?: string | undefined;
+}
 
 const ERROR = z.object({
   error: z.object({ code: z.enum(Object.keys(ERROR_STATUS)), message: z.string() }),
@@ -16,7 +27,7 @@ function schemaOf(schema: z.ZodType): object {
   return rest;
 }
 
-export function describeApi(routes: readonly Route[]): object {
+export function describeApi(title: string, routes: readonly DescribedRoute[]): object {
   const error = {
     description: "Refused or failed; docs/errors.md has the codes",
     content: { "application/json": { schema: schemaOf(ERROR) } },
@@ -57,5 +68,5 @@ export function describeApi(routes: readonly Route[]): object {
       },
     };
   }
-  return { openapi: "3.1.0", info: { title: "Wirehaul node", version: VERSION }, paths };
+  return { openapi: "3.1.0", info: { title, version: VERSION }, paths };
 }

@@ -10,7 +10,7 @@ import { z } from "zod";
 import { loadNative } from "../../io/load-native.ts";
 import { parseOrRefuse } from "../model/problem.ts";
 import type { Agent } from "../node/agent.ts";
-import { ApiError, ERROR_STATUS, errorBody } from "./errors.ts";
+import { ApiError, answerBadRequest, ERROR_STATUS, errorBody } from "./errors.ts";
 import { describeApi } from "./openapi.ts";
 import { type Call, ROUTES } from "./routes.ts";
 
@@ -65,16 +65,7 @@ function build({ agent, path, log }: ApiServerOptions): FastifyInstance {
     forceCloseConnections: true,
     exposeHeadRoutes: false,
     logger: false,
-    clientErrorHandler: (error, socket) => {
-      const body = errorBody(error);
-      const text = JSON.stringify(body);
-      const status = ERROR_STATUS[body.error.code];
-      if (socket.writable) {
-        socket.end(
-          `HTTP/1.1 ${status} Error\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\nConnection: close\r\n\r\n${text}`,
-        );
-      }
-    },
+    clientErrorHandler: answerBadRequest,
   });
   app.setErrorHandler((error: Error, request, reply) => {
     const body = errorBody(error);
@@ -115,7 +106,7 @@ function build({ agent, path, log }: ApiServerOptions): FastifyInstance {
       },
     });
   }
-  const description = JSON.stringify(describeApi(ROUTES));
+  const description = JSON.stringify(describeApi("Wirehaul node", ROUTES));
   app.get("/openapi.json", async (_request, reply) =>
     reply.type("application/json").send(description),
   );
