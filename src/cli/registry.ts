@@ -26,6 +26,10 @@ export async function registryCommands(args: readonly string[]): Promise<number>
     .option("--tls-key <file>", "its private key in PEM")
     .option("--authority <names...>", "HOST or HOST:PORT by which clients call it", [])
     .option("--admin <name=key...>", "admins to add if they are not there", [])
+    .option(
+      "--old-signatures",
+      "/api/v1 takes the old signatures too: path and body are not in them",
+    )
     .action(async (flags: RegistryRunOptions) => {
       code = await runRegistry(flags);
     });

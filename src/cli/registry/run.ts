@@ -18,6 +18,7 @@ export interface RegistryRunOptions extends DatabasePlace {
   readonly authority: readonly string[];
   /** "NAME=KEY-ID" each. */
   readonly admin: readonly string[];
+  readonly oldSignatures?: true | undefined;
   readonly planNetwork?: PlanNetwork | undefined;
 }
 
@@ -41,6 +42,7 @@ export async function runRegistry(options: RegistryRunOptions): Promise<number> 
       ...{ database, host, port, tls, limits: LIMITS, log: say },
       authorities: options.authority.map((name) => name.toLowerCase()),
       planNetwork: options.planNetwork,
+      oldSignatures: options.oldSignatures === true,
     });
     const onHangUp = (): void => {
       try {

@@ -37,13 +37,17 @@ export function keyBytes(keyId: string): Buffer | undefined {
 }
 
 /** True if `signature` is that of `text` by the key that `keyId` names. */
-export function isSignedBy(keyId: string, text: string, signature: Uint8Array): boolean {
+export function isSignedBy(
+  keyId: string,
+  text: string | Uint8Array,
+  signature: Uint8Array,
+): boolean {
   const bytes = keyBytes(keyId);
   if (bytes === undefined || signature.length !== 64) return false;
   try {
     const der = Buffer.concat([PUBLIC_PREFIX, bytes]);
     const key = createPublicKey({ key: der, format: "der", type: "spki" });
-    return verify(null, Buffer.from(text), key, signature);
+    return verify(null, typeof text === "string" ? Buffer.from(text) : text, key, signature);
   } catch {
     // 32 bytes that are no point of the curve.
     return false;
@@ -82,7 +86,7 @@ export class Identity {
     return this.#key.export({ format: "pem", type: "pkcs8" }).toString();
   }
 
-  sign(text: string): Buffer {
-    return sign(null, Buffer.from(text), this.#key);
+  sign(text: string | Uint8Array): Buffer {
+    return sign(null, typeof text === "string" ? Buffer.from(text) : text, this.#key);
   }
 }

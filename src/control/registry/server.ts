@@ -12,11 +12,13 @@ import { parseOrRefuse } from "../model/problem.ts";
 import type { Actor } from "./actor.ts";
 import { authenticate, readSignature } from "./authentication.ts";
 import { Changes } from "./changes.ts";
+import { OLD_QUERY, OLD_ROUTES } from "./old/routes.ts";
+import { authenticateOld } from "./old/signature.ts";
 import type { PlanNetwork } from "./planning.ts";
 import { Rate } from "./rate.ts";
 import { ROUTES, type Route } from "./routes.ts";
 import { sinceQuery } from "./schemas.ts";
-import { type Database, UnavailableError } from "./store/database.ts";
+import { type Database, faultOf, UnavailableError } from "./store/database.ts";
 import { Store } from "./store/store.ts";
 import { Streams } from "./streams.ts";
 
@@ -56,6 +58,8 @@ export interface RegistryOptions {
   /** Names (and ports) by which clients call it; requests that were signed for others are refused. Empty: any. */
   readonly authorities: readonly string[];
   readonly planNetwork?: PlanNetwork | undefined;
+  /** The old API takes the old signatures too, which leave path and body unsigned. */
+  readonly oldSignatures: boolean;
   readonly limits: Limits;
   readonly log: (level: "info" | "error", text: string) => void;
 }
@@ -115,7 +119,7 @@ export class RegistryServer {
   }
 
   #build(): FastifyInstance {
-    const { tls, log } = this.#options;
+    const { tls } = this.#options;
     const settings = {
       bodyLimit: BODY_BYTES_MAX,
       requestTimeout: REQUEST_MS,
@@ -129,17 +133,8 @@ export class RegistryServer {
       tls === undefined ? fastify(settings) : fastify({ ...settings, https: readTls(tls) })
     ) as FastifyInstance;
     app.setErrorHandler((error: Error, request, reply) => {
-      const body = errorBody(
-        error instanceof UnavailableError ? new ApiError("unavailable", error.message) : error,
-      );
-      const { code, message } = body.error;
-      if (code === "failed" || code === "unavailable") {
-        log("error", `${request.method} ${request.url}: ${message}`);
-      }
-      // What the database says of itself is for the log.
-      const told =
-        code === "failed" ? { error: { code, message: "it is in the registry's log" } } : body;
-      return reply.code(ERROR_STATUS[code]).send(told);
+      const { status, code, message } = this.#refusal(error, request);
+      return reply.code(status).send({ error: { code, message } });
     });
     app.setNotFoundHandler(() => {
       throw new ApiError("no_route", "there is no such route: see GET /openapi.json");
@@ -153,9 +148,15 @@ export class RegistryServer {
     const parse = app.getDefaultJsonParser("error", "error");
     app.addContentTypeParser("application/json", { parseAs: "buffer" }, (request, body, done) => {
       this.#bodies.set(request, body as Buffer);
+      // Old clients name a type where there is no body.
+      if (body.length === 0 && !request.url.startsWith("/api/v2")) {
+        done(null, undefined);
+        return;
+      }
       parse(request, body.toString(), done);
     });
     for (const route of ROUTES) this.#add(app, route);
+    for (const prefix of ["/api/v1", "/explorer"]) this.#addOld(app, prefix);
     this.#addEvents(app);
     this.#addOpen(app);
     return app;
@@ -181,7 +182,7 @@ export class RegistryServer {
             store: this.#store,
             planNetwork: this.#options.planNetwork,
             actor,
-            params: request.params as Record<string, string>,
+            params: plainParams(request.params as Record<string, string>),
             query: query as Record<string, string>,
           },
           body,
@@ -189,6 +190,76 @@ export class RegistryServer {
         return reply.type("application/json").send(JSON.stringify(answer));
       },
     });
+  }
+
+  #addOld(app: FastifyInstance, prefix: string): void {
+    app.register(
+      async (old) => {
+        old.setErrorHandler((error: Error, request, reply) => {
+          const { status, message } = this.#refusal(error, request);
+          if (status === 401) {
+            reply.header("www-authenticate", 'Signature headers="(created) date threebot-id"');
+          }
+          return reply.code(status).send({ error: message });
+        });
+        for (const route of OLD_ROUTES) {
+          old.route({
+            method: route.method,
+            url: route.path,
+            handler: async (request, reply) => {
+              const query = parseOrRefuse(OLD_QUERY, request.query, "the query");
+              const body =
+                route.body === undefined
+                  ? undefined
+                  : parseOrRefuse(route.body, request.body, "the body");
+              const answer = await route.run(
+                {
+                  store: this.#store,
+                  params: plainParams(request.params as Record<string, string>),
+                  query,
+                  actor: () => this.#oldActorOf(request),
+                },
+                body,
+              );
+              return reply
+                .code(route.status)
+                .headers(answer.headers ?? {})
+                .type("application/json")
+                .send(JSON.stringify(answer.body));
+            },
+          });
+        }
+      },
+      { prefix },
+    );
+  }
+
+  async #oldActorOf(request: FastifyRequest): Promise<Actor> {
+    const isNew = request.headers["signature-input"] !== undefined;
+    if (isNew || !this.#options.oldSignatures) return await this.#actorOf(request);
+    const actor = await authenticateOld(this.#store.database, request.headers, Date.now());
+    this.#countRequest(actor);
+    return actor;
+  }
+
+  #countRequest({ keyId }: Actor): void {
+    if (!this.#perKey.take(keyId, performance.now())) {
+      throw new ApiError("too_many", "too many requests with this key: wait a second");
+    }
+  }
+
+  /** What an error is to who asks; logs what is ours. */
+  #refusal(
+    error: Error,
+    request: FastifyRequest,
+  ): { readonly status: number; readonly code: string; readonly message: string } {
+    const { code, message } = errorBody(inOurWords(error)).error;
+    if (code === "failed" || code === "unavailable") {
+      this.#options.log("error", `${request.method} ${request.url}: ${message}`);
+    }
+    // What the database says of itself is for the log.
+    const told = code === "failed" ? "it is in the registry's log" : message;
+    return { status: ERROR_STATUS[code], code, message: told };
   }
 
   #addEvents(app: FastifyInstance): void {
@@ -242,11 +313,26 @@ export class RegistryServer {
       signed,
       request.headers["content-digest"],
     );
-    if (!this.#perKey.take(actor.keyId, performance.now())) {
-      throw new ApiError("too_many", "too many requests with this key: wait a second");
-    }
+    this.#countRequest(actor);
     return actor;
   }
+}
+
+/** Ids and names have no control characters: nothing of such a name is there. */
+function plainParams(params: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  if (Object.values(params).some((value) => /\p{Cc}/u.test(value))) {
+    throw new ApiError("missing", "there is nothing of such a name");
+  }
+  return params;
+}
+
+/** "PostgreSQL Error Codes" class 22, data exception: such as a zero byte in a text. */
+function inOurWords(error: Error): Error {
+  if (error instanceof UnavailableError) return new ApiError("unavailable", error.message);
+  if (faultOf(error)?.code.startsWith("22") === true) {
+    return new ApiError("invalid", "a text or a number in the request can't be stored");
+  }
+  return error;
 }
 
 /** Before a body is read. */

@@ -32,6 +32,8 @@ export const TABLES: readonly string[] = [
   "port_refusals",
   "network_nodes",
   "network_clients",
+  "old_nodes",
+  "workloads",
   "plans",
   "nonces",
   "log_position",
@@ -39,7 +41,13 @@ export const TABLES: readonly string[] = [
   "audit",
 ];
 /** Their ids are counted by the database. */
-const COUNTED: readonly string[] = ["users", "farms", "audit"];
+const COUNTED: readonly (readonly [table: string, column: string])[] = [
+  ["users", "id"],
+  ["farms", "id"],
+  ["nodes", "number"],
+  ["workloads", "id"],
+  ["audit", "id"],
+];
 const ROWS_AT_ONCE = 500;
 
 export interface BackupSummary {
@@ -108,7 +116,8 @@ export async function restore(database: Database, path: string): Promise<BackupS
 }
 
 async function refuseUsed(queries: Queries): Promise<void> {
-  for (const table of TABLES.filter((name) => name !== "log_position")) {
+  const tables = await tablesThere(queries);
+  for (const table of tables.filter((name) => name !== "log_position")) {
     const [row] = await queries.rows<{ used: boolean }>(
       `select exists (select from ${table}) as used`,
     );
@@ -197,17 +206,40 @@ async function prepare(queries: Queries, version: number): Promise<void> {
       `the backup has version ${version}, this program knows ${MIGRATIONS.length}: restore it with the newer program`,
     );
   }
+  if ((await versionOf(queries)) > version) {
+    throw new RefusedError(
+      "conflict",
+      `the backup has version ${version}, the database has newer tables: restore into one without tables`,
+    );
+  }
   await migrateWithin(queries, MIGRATIONS.slice(0, version));
   await queries.rows("delete from log_position");
-  for (const table of TABLES) await queries.script(`alter table ${table} disable trigger user`);
+  await setTriggers(queries, "disable");
+}
+
+async function setTriggers(queries: Queries, state: "enable" | "disable"): Promise<void> {
+  for (const table of await tablesThere(queries)) {
+    await queries.script(`alter table ${table} ${state} trigger user`);
+  }
+}
+
+/** A database of an earlier version has fewer. */
+async function tablesThere(queries: Queries): Promise<string[]> {
+  const rows = await queries.rows<{ name: string }>(
+    "select t.name from unnest($1::text[]) as t(name) where to_regclass(t.name) is not null",
+    [TABLES],
+  );
+  return TABLES.filter((table) => rows.some(({ name }) => name === table));
 }
 
 async function finish(queries: Queries): Promise<void> {
-  for (const table of TABLES) await queries.script(`alter table ${table} enable trigger user`);
-  for (const table of COUNTED) {
+  await migrateWithin(queries);
+  await setTriggers(queries, "enable");
+  const tables = await tablesThere(queries);
+  for (const [table, column] of COUNTED) {
+    if (!tables.includes(table)) continue;
     await queries.rows(
-      `select setval(pg_get_serial_sequence('${table}', 'id'), greatest((select max(id) from ${table}), 1))`,
+      `select setval(pg_get_serial_sequence('${table}', '${column}'), greatest((select max(${column}) from ${table}), 1))`,
     );
   }
-  await migrateWithin(queries);
 }

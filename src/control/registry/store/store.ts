@@ -39,6 +39,7 @@ const CONFLICTS: Readonly<Record<string, string>> = {
   users_key: "there is a user with this key already",
   farms_name: "there is a farm of this name already",
   nodes_name: "the farm has a node of this name already",
+  networks_pkey: "you have a network of this name already",
   networks_name: "you have a network of this name already",
   port_leases_once: "the port is leased already",
   port_leases_holder: "there is a lease of this node for this holder already",
