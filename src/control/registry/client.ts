@@ -6,8 +6,9 @@ import { randomBytes } from "node:crypto";
 import type { Nic } from "../model/nic.ts";
 import { Identity } from "./key.ts";
 import type { LeaseView } from "./leases.ts";
-import type { Desired, NetworkDetails, NetworkSummary } from "./networks.ts";
+import type { NetworkDetails, NetworkSummary } from "./networks.ts";
 import type { NodeDetails, NodeView } from "./nodes.ts";
+import type { Desired } from "./participation.ts";
 import type { FarmView, TokenView, UserView } from "./people.ts";
 import type { NetworkChange } from "./planning.ts";
 import type {

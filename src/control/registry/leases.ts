@@ -69,7 +69,10 @@ export async function takePort(write: Write, wish: LeaseWish): Promise<LeaseView
      values ($1, $2, $3, $4, $5, 'offered', now() + make_interval(secs => $6)) returning ${VIEW}`,
     [node, port, holder, owner, network ?? null, seconds ?? null],
   );
-  write.change({ kind: "lease", subject: `${node}/${port}`, node, owner });
+  // A network's port is in what its node is told of the network.
+  if (network === undefined) {
+    write.change({ kind: "lease", subject: `${node}/${port}`, node, owner });
+  }
   return made!;
 }
 

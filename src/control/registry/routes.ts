@@ -9,8 +9,6 @@ import {
   addNode,
   createNetwork,
   deleteNetwork,
-  desiredOf,
-  joinNetwork,
   listNetworks,
   removeClient,
   removeNode,
@@ -28,6 +26,7 @@ import {
   showNode,
 } from "./nodes.ts";
 import { pageOf } from "./page.ts";
+import { desiredOf, joinNetwork } from "./participation.ts";
 import {
   addFarm,
   addToken,

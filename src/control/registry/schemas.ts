@@ -138,7 +138,10 @@ const name = z
     /^[\p{L}\p{N}][\p{L}\p{N} ._-]*$/u,
     "has other characters than letters, digits, space, . _ -",
   );
-const text = z.string().max(256);
+const text = z
+  .string()
+  .max(256)
+  .regex(/^\P{Cc}*$/u, "has control characters");
 const keyId = z
   .string()
   .refine(
