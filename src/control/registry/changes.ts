@@ -21,6 +21,8 @@ export interface Listener {
 interface Subscription {
   readonly actor: Actor;
   readonly listener: Listener;
+  /** It has seen all up to here, maybe at a registry that was ahead of this one. */
+  after: number;
   farms: ReadonlySet<number>;
   /** Undefined: it has caught up. */
   waiting: Change[] | undefined;
@@ -60,9 +62,11 @@ export class Changes {
     since: number | undefined,
     listener: Listener,
   ): Promise<() => void> {
-    const subscription: Subscription = { actor, listener, farms: new Set(), waiting: [] };
-    this.#subscriptions.add(subscription);
     const upTo = this.#last;
+    const subscription: Subscription = {
+      ...{ actor, listener, after: since ?? upTo, farms: new Set<number>(), waiting: [] },
+    };
+    this.#subscriptions.add(subscription);
     const end = (): void => {
       this.#subscriptions.delete(subscription);
     };
@@ -76,6 +80,7 @@ export class Changes {
       }
       const { pruned, revision } = await this.#store.position();
       const isReset = since !== undefined && (since < pruned || since > revision);
+      if (isReset) subscription.after = upTo;
       listener.hello(isReset || since === undefined ? upTo : since, isReset);
       if (since !== undefined && !isReset) await this.#catchUp(subscription, since, upTo);
     } catch (error) {
@@ -129,7 +134,7 @@ export class Changes {
   }
 
   #offer(subscription: Subscription, change: Change): void {
-    if (!isFor(subscription, change)) return;
+    if (change.revision <= subscription.after || !isFor(subscription, change)) return;
     if (subscription.waiting === undefined) this.#tell(subscription, change);
     else subscription.waiting.push(change);
   }

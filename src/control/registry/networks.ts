@@ -277,6 +277,7 @@ async function changeNetwork(
       );
     }
     await run(write, network);
+    await write.rows("update networks set revision = revision + 1 where id = $1", [id]);
     await replan(write, id, planNetwork);
   });
 }

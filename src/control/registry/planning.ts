@@ -64,7 +64,7 @@ export type PlanNetwork = (
 
 /** What a node is told of a network: whole, or by difference from an earlier revision of the same network. */
 export interface NetworkChange {
-  /** The network's revision that the difference begins at; 0: the node has nothing of it. */
+  /** The revision of the node's plan of this network that the difference begins at; 0: the node has nothing of it. */
   readonly base: number;
   /** Undefined: the node has to remove it. All but the peers. */
   readonly resource?: NetworkResource | undefined;
@@ -88,6 +88,7 @@ interface NetworkRow {
   readonly name: string;
   readonly range: string;
   readonly range6: string;
+  /** That of a plan that differs. */
   readonly revision: number;
 }
 
@@ -124,13 +125,21 @@ export async function replan(
   planNetwork: PlanNetwork | undefined,
 ): Promise<void> {
   const [row] = await write.rows<NetworkRow>(
-    `update networks n set revision = revision + 1 from users u where n.id = $1 and u.id = n.owner
-     returning n.id, n.owner, u.name as owner_name, n.name, n.range::text, n.range6::text, n.revision`,
+    `select n.id, n.owner, u.name as owner_name, n.name, n.range::text, n.range6::text,
+       coalesce(p.revision, 0) + 1 as revision
+     from networks n join users u on u.id = n.owner left join plan_revisions p on p.network = n.id
+     where n.id = $1`,
     [network],
   );
   const resources = row === undefined ? new Map() : await resourcesOf(write, row, planNetwork);
-  await keep(write, network, row?.revision ?? 0, resources);
-  if (row !== undefined) write.change({ kind: "network", subject: network, owner: row.owner });
+  const isOther = await keep(write, network, row?.revision ?? 0, resources);
+  if (row === undefined || !isOther) return;
+  await write.rows(
+    `insert into plan_revisions (network, revision) values ($1, $2)
+     on conflict (network) do update set revision = excluded.revision`,
+    [network, row.revision],
+  );
+  write.change({ kind: "network", subject: network, owner: row.owner });
 }
 
 async function resourcesOf(
@@ -227,13 +236,13 @@ function resourceOf(
   };
 }
 
-/** Stores each node's part that differs from the one before, and says by what. */
+/** Stores each node's part that differs from the one before, and says by what. False: none does. */
 async function keep(
   write: Write,
   network: string,
   revision: number,
   resources: ReadonlyMap<string, NetworkResource>,
-): Promise<void> {
+): Promise<boolean> {
   const old = new Map(
     (
       await write.rows<{ node: string; plan: NetworkResource }>(
@@ -261,13 +270,14 @@ async function keep(
       [...old.keys()],
     ]);
   }
-  if (changed.length === 0) return;
+  if (changed.length === 0) return old.size > 0;
   await write.rows(
     `insert into plans (network, node, plan, revision)
      select $1, node, plan, $2 from jsonb_to_recordset($3::jsonb) as p(node text, plan jsonb)
      on conflict (network, node) do update set plan = excluded.plan, revision = excluded.revision`,
     [network, revision, JSON.stringify(changed)],
   );
+  return true;
 }
 
 /** Undefined: nothing but the revision differs. */

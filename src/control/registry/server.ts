@@ -12,6 +12,7 @@ import { parseOrRefuse } from "../model/problem.ts";
 import type { Actor } from "./actor.ts";
 import { authenticate, readSignature } from "./authentication.ts";
 import { Changes } from "./changes.ts";
+import { RegistryMetrics } from "./metrics.ts";
 import { OLD_QUERY, OLD_ROUTES } from "./old/routes.ts";
 import { authenticateOld } from "./old/signature.ts";
 import type { PlanNetwork } from "./planning.ts";
@@ -71,6 +72,7 @@ export class RegistryServer {
   readonly #streams: Streams;
   readonly #app: FastifyInstance;
   readonly #bodies = new WeakMap<FastifyRequest, Buffer>();
+  readonly #metrics = new RegistryMetrics();
   readonly #perKey: Rate;
   readonly #perAddress: Rate;
   #sweeper: NodeJS.Timeout | undefined;
@@ -143,6 +145,9 @@ export class RegistryServer {
       if (!this.#perAddress.take(request.ip, performance.now())) {
         throw new ApiError("too_many", "too many requests from this address: wait a second");
       }
+    });
+    app.addHook("onResponse", async (_request, reply) => {
+      this.#metrics.count(reply.statusCode, reply.elapsedTime);
     });
     app.removeAllContentTypeParsers();
     const parse = app.getDefaultJsonParser("error", "error");
@@ -286,6 +291,11 @@ export class RegistryServer {
     const description = JSON.stringify(describeApi("Wirehaul registry", [...ROUTES, events]));
     app.get("/openapi.json", async (_request, reply) =>
       reply.type("application/json").send(description),
+    );
+    app.get("/metrics", async (_request, reply) =>
+      reply
+        .type("text/plain; version=0.0.4")
+        .send(await this.#metrics.text(this.#store, this.#streams.count)),
     );
     app.get("/health", async (_request, reply: FastifyReply) => {
       const { revision } = await this.#store.position();

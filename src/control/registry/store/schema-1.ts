@@ -133,6 +133,12 @@ create table plans (
 );
 create index plans_node on plans (node, revision);
 
+-- Counts the plans of a network that differ; the network's own revision counts what people changed.
+create table plan_revisions (
+  network text primary key references networks on delete cascade,
+  revision bigint not null
+);
+
 create table nonces (
   key text not null,
   nonce text not null,
