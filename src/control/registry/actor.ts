@@ -41,6 +41,13 @@ export function needUser(actor: Actor): User {
   );
 }
 
+/** Whoever the grid knows: what it has is not for all who can make a key. */
+export function needKnown(actor: Actor): void {
+  if (actor.kind === "stranger" || (actor.kind === "node" && actor.state !== "approved")) {
+    throw forbidden(`the key ${actor.keyId} is no user's and no approved node's`);
+  }
+}
+
 export function needAdmin(actor: Actor): User {
   const user = needUser(actor);
   if (user.role !== "admin") throw forbidden(`this is for admins: ${user.name} is a ${user.role}`);

@@ -3,6 +3,7 @@
  * confirms what it was offered, or refuses it because something on it has the port; then another is offered.
  */
 import { randomInt } from "node:crypto";
+import { ApiError } from "../api/errors.ts";
 import { RefusedError } from "../model/problem.ts";
 import { type Actor, needNode, needOwner, needUser } from "./actor.ts";
 import { lockNetwork, type PlanNetwork, replan } from "./planning.ts";
@@ -15,6 +16,8 @@ const PORT_FIRST = 1_024;
 const PORT_LAST = 32_767;
 /** As zos: of its own services. */
 const RESERVED: readonly number[] = [8_051, 8_082, 9_651, 9_943, 9_944, 9_945];
+/** Ours: of one user on one node, beside those of networks; nobody takes all of them. */
+const LEASES_MAX = 100;
 /** Ours: what had the port may have gone by then. */
 const REFUSED_HOURS = 1;
 
@@ -104,9 +107,23 @@ export async function leasePort(
   { holder, seconds }: NewLease,
 ): Promise<LeaseView> {
   const user = needUser(actor);
-  return await store.write({ actor: actor.keyId, action: "lease.take" }, (write) =>
-    takePort(write, { node, holder: `lease:${holder}`, owner: user.id, seconds }),
-  );
+  return await store.write({ actor: actor.keyId, action: "lease.take" }, async (write) => {
+    const lease = await takePort(write, {
+      ...{ node, holder: `lease:${holder}`, owner: user.id, seconds },
+    });
+    // After the node's row is locked: two requests at once can't pass it both.
+    const [count] = await write.rows<{ count: number }>(
+      "select count(*) as count from port_leases where node = $1 and owner = $2 and network is null",
+      [node, user.id],
+    );
+    if ((count?.count ?? 0) > LEASES_MAX) {
+      throw new ApiError(
+        "too_many",
+        `you have ${LEASES_MAX} ports of node ${node}: end a lease first`,
+      );
+    }
+    return lease;
+  });
 }
 
 /** All leases for the node itself and admins; else one's own. */

@@ -2,7 +2,7 @@
 import { ApiError } from "../api/errors.ts";
 import type { Nic } from "../model/nic.ts";
 import { RefusedError } from "../model/problem.ts";
-import { type Actor, needFarmer, needNode } from "./actor.ts";
+import { type Actor, needFarmer, needKnown, needNode } from "./actor.ts";
 import type { Page } from "./page.ts";
 import { spendToken } from "./people.ts";
 import { lockNetwork, type PlanNetwork, replan } from "./planning.ts";
@@ -28,6 +28,7 @@ export interface NodeView {
 }
 
 export interface NodeDetails extends NodeView {
+  /** null: there is none, or it is not for who asks. */
   readonly census: readonly Nic[] | null;
 }
 
@@ -83,7 +84,7 @@ export async function registerNode(
     if (old?.state !== "approved") await admit(write, id, node, old === undefined);
     write.change({ kind: "node", subject: id, node: id, farm: node.farm });
   });
-  return await showNode(store, id);
+  return await showNode(store, actor, id);
 }
 
 async function admit(write: Write, id: string, node: NewNode, isNew: boolean): Promise<void> {
@@ -115,7 +116,13 @@ export interface NodeFilter {
   readonly state?: string | undefined;
 }
 
-export async function listNodes(store: Store, filter: NodeFilter, page: Page): Promise<NodeView[]> {
+export async function listNodes(
+  store: Store,
+  actor: Actor,
+  filter: NodeFilter,
+  page: Page,
+): Promise<NodeView[]> {
+  needKnown(actor);
   return await store.database.rows<NodeView>(
     `select ${VIEW} from nodes n left join heartbeats h on h.node = n.id
      where n.id > $1 and ($3::bigint is null or n.farm = $3)
@@ -125,13 +132,20 @@ export async function listNodes(store: Store, filter: NodeFilter, page: Page): P
   );
 }
 
-export async function showNode(store: Store, id: string): Promise<NodeDetails> {
-  const [node] = await store.database.rows<NodeDetails>(
-    `select ${VIEW}, n.census from nodes n left join heartbeats h on h.node = n.id where n.id = $1`,
+/** The census, which has a farm's own addresses, is for its farmer, admins and the node itself. */
+export async function showNode(store: Store, actor: Actor, id: string): Promise<NodeDetails> {
+  if (actor.keyId !== id) needKnown(actor);
+  const [found] = await store.database.rows<NodeDetails & { farmer: number }>(
+    `select ${VIEW}, n.census, f.owner as farmer from nodes n join farms f on f.id = n.farm
+     left join heartbeats h on h.node = n.id where n.id = $1`,
     [id],
   );
-  if (node === undefined) throw new RefusedError("missing", `there is no node ${id}`);
-  return node;
+  if (found === undefined) throw new RefusedError("missing", `there is no node ${id}`);
+  const { farmer, ...node } = found;
+  const mayAll =
+    actor.keyId === id ||
+    (actor.kind === "user" && (actor.role === "admin" || actor.id === farmer));
+  return mayAll ? node : { ...node, census: null };
 }
 
 async function farmOf(store: Store, id: string): Promise<number> {
@@ -152,7 +166,7 @@ export async function approveNode(store: Store, actor: Actor, id: string): Promi
     ]);
     write.change({ kind: "node", subject: id, node: id, farm });
   });
-  return await showNode(store, id);
+  return await showNode(store, actor, id);
 }
 
 /** The node leaves all its networks: its peers are told, wherever it is. Its key is refused from then on. */

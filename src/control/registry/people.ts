@@ -1,7 +1,7 @@
 /** Users, farms and the tokens by which nodes join a farm. */
 import { createHash, randomBytes } from "node:crypto";
 import { RefusedError } from "../model/problem.ts";
-import { type Actor, needAdmin, needFarmer, needUser } from "./actor.ts";
+import { type Actor, needAdmin, needFarmer, needKnown, needUser } from "./actor.ts";
 import type { Page } from "./page.ts";
 import type { NewFarm, NewToken, NewUser } from "./schemas.ts";
 import type { Queries } from "./store/database.ts";
@@ -86,7 +86,8 @@ export async function addFarm(store: Store, actor: Actor, farm: NewFarm): Promis
   });
 }
 
-export async function listFarms(store: Store, page: Page): Promise<FarmView[]> {
+export async function listFarms(store: Store, actor: Actor, page: Page): Promise<FarmView[]> {
+  needKnown(actor);
   return await store.database.rows<FarmView>(
     `select ${FARM} from farms where id > $1 order by id limit $2`,
     [page.afterNumber, page.limit],

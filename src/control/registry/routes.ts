@@ -126,7 +126,7 @@ export const ROUTES: readonly Route[] = [
     path: "/api/v2/farms",
     summary: "Farms",
     query: schemas.pageQuery,
-    run: ({ store, query }) => listFarms(store, pageOf(query)),
+    run: ({ store, actor, query }) => listFarms(store, actor, pageOf(query)),
   },
   taking({
     method: "POST",
@@ -160,16 +160,16 @@ export const ROUTES: readonly Route[] = [
     path: "/api/v2/nodes",
     summary: "Nodes",
     query: schemas.nodesQuery,
-    run: ({ store, query }) => {
+    run: ({ store, actor, query }) => {
       const filter = { farm: numberOf(query["farm"]), state: query["state"] };
-      return listNodes(store, filter, pageOf(query));
+      return listNodes(store, actor, filter, pageOf(query));
     },
   },
   {
     method: "GET",
     path: "/api/v2/nodes/:node",
     summary: "A node with its census",
-    run: ({ store, params }) => showNode(store, params["node"] ?? ""),
+    run: ({ store, actor, params }) => showNode(store, actor, params["node"] ?? ""),
   },
   {
     method: "POST",
