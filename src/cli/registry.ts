@@ -1,18 +1,14 @@
 /** `wirehaul registry ...`: the registry itself, its backups, identities, and what farmers and admins ask of it. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { withoutKeys } from "../bytes/secret-text.ts";
-import { Identity, RegistryClient } from "../control/registry/client.ts";
+import { Identity } from "../control/registry/client.ts";
 import { type BackupSummary, backUp, restore } from "../control/registry/store/backup.ts";
 import type { Database } from "../control/registry/store/database.ts";
 import { type DatabasePlace, openDatabase } from "../control/registry/store/open.ts";
+import { type Asking, asking, clientOf, print } from "./registry/asking.ts";
+import { addNetworkCommands } from "./registry/network.ts";
 import { type RegistryRunOptions, runRegistry } from "./registry/run.ts";
-
-interface Asking {
-  readonly url: string;
-  readonly key: string;
-  readonly json?: true;
-}
 
 /** Runs `wirehaul registry ARGS`; returns the exit code. */
 export async function registryCommands(args: readonly string[]): Promise<number> {
@@ -110,6 +106,7 @@ export async function registryCommands(args: readonly string[]): Promise<number>
       await clientOf(flags).deleteNode(id);
     },
   );
+  addNetworkCommands(registry);
   try {
     await program.parseAsync(args, { from: "user" });
     return code;
@@ -125,23 +122,6 @@ function onStore(command: Command): Command {
   return command
     .option("--data <folder>", "a folder of its own: PostgreSQL in this process")
     .option("--database <url>", "a PostgreSQL server: postgres://...");
-}
-
-function asking(command: Command, text: string): Command {
-  return command
-    .description(text)
-    .requiredOption("--url <url>", "the registry")
-    .requiredOption("--key <file>", "the private key to sign with")
-    .option("--json", "the answer as JSON");
-}
-
-function clientOf({ url, key }: Asking): RegistryClient {
-  return new RegistryClient({ url, identity: Identity.parse(readFileSync(key, "utf8")) });
-}
-
-function print({ json }: Asking, answer: unknown, lines: readonly string[]): void {
-  const text = json === true ? JSON.stringify(answer, null, 2) : lines.join("\n");
-  if (text !== "") process.stdout.write(`${text}\n`);
 }
 
 async function withStore(

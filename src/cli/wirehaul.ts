@@ -14,7 +14,7 @@ const USAGE = `Usage: wirehaul COMMAND [OPTIONS]
                              a node of the grid, and what asks it (wirehaul node --help)
   network add|show|rm --local
                              networks on this node (wirehaul network --help)
-  registry run|backup|restore|key|token|user|farm|node
+  registry run|backup|restore|key|token|user|farm|node|network
                              the registry of a grid (wirehaul registry --help)
   --version, --help
 

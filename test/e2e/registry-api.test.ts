@@ -86,7 +86,10 @@ describe.each(KINDS)("in %s", (_kind, makePlace) => {
     await a.reportCensus([NIC]);
     await a.reportPorts([2_000, 3_000]);
     await a.heartbeat({ uptime: 77 });
-    expect(await user.node(a.keyId)).toMatchObject({
+    expect(await user.node(a.keyId)).toMatchObject({ name: "a", census: null });
+    await expect(stranger.node(a.keyId)).rejects.toEqual(refused("forbidden", "no approved node"));
+    await expect(stranger.nodes()).rejects.toEqual(refused("forbidden", "no approved node"));
+    expect(await admin.node(a.keyId)).toMatchObject({
       census: [NIC],
       usedPorts: [2_000, 3_000],
       uptime: 77,
@@ -107,6 +110,11 @@ describe.each(KINDS)("in %s", (_kind, makePlace) => {
     expect(await user.leases(a.keyId)).toHaveLength(1);
     expect(await a.leases(a.keyId)).toHaveLength(2);
     await user.endLease(a.keyId, other.port);
+    for (let n = 0; n < 100; n++) await user.leasePort(b.keyId, { holder: `${n}`, seconds: 600 });
+    await expect(user.leasePort(b.keyId, { holder: "more", seconds: 600 })).rejects.toEqual(
+      refused("too_many"),
+    );
+    expect(await user.leases(b.keyId)).toHaveLength(100);
     await expect(a.confirmLease(other.port)).rejects.toEqual(refused("missing"));
 
     // A network over both.
@@ -407,40 +415,53 @@ labTest("TLS by certificate files; other names are refused", async (lab) => {
   ).toBe("[] 200");
 });
 
-labTest("the commands: keys, tokens, users, farms, nodes, backup and restore", async (lab) => {
-  const grid = new Grid(lab, { data: join(lab.folder, "registry") });
-  const started = await grid.start();
-  const { url } = started;
-  const key = lab.file("admin.pem", grid.admin.secretPem());
-  const wirehaul = (...args: readonly string[]): Promise<string> =>
-    run([process.execPath, PROGRAM, "registry", ...args]);
-  const ask = (...args: readonly string[]): Promise<string> =>
-    wirehaul(...args, "--url", url, "--key", key);
-  const newKey = join(lab.folder, "new.pem");
-  const keyId = (await wirehaul("key", "new", newKey)).trim();
-  await expect(wirehaul("key", "new", newKey)).rejects.toThrow("EEXIST");
-  expect(await ask("user", "add", "ann", keyId, "--role", "farmer")).toContain("ann farmer");
-  const mine = ["--url", url, "--key", newKey];
-  expect(await wirehaul("farm", "add", "barn", ...mine)).toBe("farm 1 barn\n");
-  const token = (await wirehaul("token", "add", "1", ...mine)).trim();
-  expect(await wirehaul("token", "list", "1", ...mine)).toMatch(/^[0-9a-f]{64} until /);
-  const node = new RegistryClient({ url, identity: Identity.generate() });
-  await node.register({ farm: 1, name: "ox", token });
-  expect(await wirehaul("token", "list", "1", ...mine)).toBe("");
-  expect(await wirehaul("node", "list", ...mine)).toContain(`${node.keyId} farm 1 ox approved`);
-  const file = join(lab.folder, "backup");
-  await expect(wirehaul("backup", file, ...placeFlags(grid.place))).rejects.toThrow(
-    "serves the state in",
-  );
-  started.process.signal("SIGTERM");
-  expect((await started.process.ended).code).toBe(0);
-  expect(started.process.output).not.toContain(token);
-  await wirehaul("backup", file, ...placeFlags(grid.place));
-  const other = new Grid(lab, { data: join(lab.folder, "other") }, grid.admin);
-  await wirehaul("restore", file, ...placeFlags(other.place));
-  await expect(wirehaul("restore", file, ...placeFlags(other.place))).rejects.toThrow(
-    "is not empty",
-  );
-  const again = await other.start();
-  expect(await other.client(again.url).nodes()).toMatchObject([{ id: node.keyId, name: "ox" }]);
-});
+labTest(
+  "the commands: keys, tokens, users, farms, nodes, networks, backup and restore",
+  async (lab) => {
+    const grid = new Grid(lab, { data: join(lab.folder, "registry") });
+    const started = await grid.start();
+    const { url } = started;
+    const key = lab.file("admin.pem", grid.admin.secretPem());
+    const wirehaul = (...args: readonly string[]): Promise<string> =>
+      run([process.execPath, PROGRAM, "registry", ...args]);
+    const ask = (...args: readonly string[]): Promise<string> =>
+      wirehaul(...args, "--url", url, "--key", key);
+    const newKey = join(lab.folder, "new.pem");
+    const keyId = (await wirehaul("key", "new", newKey)).trim();
+    await expect(wirehaul("key", "new", newKey)).rejects.toThrow("EEXIST");
+    expect(await ask("user", "add", "ann", keyId, "--role", "farmer")).toContain("ann farmer");
+    const mine = ["--url", url, "--key", newKey];
+    expect(await wirehaul("farm", "add", "barn", ...mine)).toBe("farm 1 barn\n");
+    const token = (await wirehaul("token", "add", "1", ...mine)).trim();
+    expect(await wirehaul("token", "list", "1", ...mine)).toMatch(/^[0-9a-f]{64} until /);
+    const node = new RegistryClient({ url, identity: Identity.generate() });
+    await node.register({ farm: 1, name: "ox", token });
+    expect(await wirehaul("token", "list", "1", ...mine)).toBe("");
+    expect(await wirehaul("node", "list", ...mine)).toContain(`${node.keyId} farm 1 ox approved`);
+    const created = await wirehaul("network", "create", "net", "--cidr", "10.20.0.0/16", ...mine);
+    const id = created.split(" ")[0] ?? "";
+    const added = await wirehaul("network", "add-node", id, node.keyId, "--revision", "1", ...mine);
+    expect(added).toContain(`node ${node.keyId}: 10.20.1.0/24`);
+    const stale = wirehaul("network", "delete", id, "--revision", "1", ...mine);
+    await expect(stale).rejects.toThrow("has revision 2, not 1");
+    expect(await wirehaul("network", "list", ...mine)).toBe(`${id} net 10.20.0.0/16, 1 nodes\n`);
+    await wirehaul("network", "remove-node", id, node.keyId, ...mine);
+    expect(await wirehaul("network", "show", id, ...mine)).not.toContain("node");
+    await wirehaul("network", "delete", id, ...mine);
+    const file = join(lab.folder, "backup");
+    await expect(wirehaul("backup", file, ...placeFlags(grid.place))).rejects.toThrow(
+      "serves the state in",
+    );
+    started.process.signal("SIGTERM");
+    expect((await started.process.ended).code).toBe(0);
+    expect(started.process.output).not.toContain(token);
+    await wirehaul("backup", file, ...placeFlags(grid.place));
+    const other = new Grid(lab, { data: join(lab.folder, "other") }, grid.admin);
+    await wirehaul("restore", file, ...placeFlags(other.place));
+    await expect(wirehaul("restore", file, ...placeFlags(other.place))).rejects.toThrow(
+      "is not empty",
+    );
+    const again = await other.start();
+    expect(await other.client(again.url).nodes()).toMatchObject([{ id: node.keyId, name: "ox" }]);
+  },
+);

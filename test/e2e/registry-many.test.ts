@@ -226,6 +226,12 @@ describe.each(KINDS)("in %s", (_kind, makePlace) => {
         .filter(({ kind }) => kind !== "hello")
         .map(({ revision }) => revision);
       expect(revisions).toEqual([...new Set(revisions)].toSorted((a, b) => a - b));
+      const metrics = async (): Promise<string> => (await sendRaw(url, "GET", "/metrics", {})).body;
+      expect(await metrics()).toContain(`wirehaul_registry_networks ${ids.length}\n`);
+      expect(await metrics()).toMatch(/wirehaul_registry_requests_total\{status="200"\} [1-9]/);
+      await until("the stream is counted", async () =>
+        (await metrics()).includes("wirehaul_registry_streams 1\n"),
+      );
       expect((await node!.desired()).networks.map(({ id }) => id).toSorted()).toEqual(
         ids.toSorted(),
       );

@@ -159,6 +159,8 @@ labTest(
     });
     await takePart();
     await agree();
+    // What nodes say is no change of what its owner wants: nobody's request is refused for it.
+    expect((await user.network(first.id)).revision).toBe(first.revision);
     const peersOf = (at: number, id: string): string[] =>
       nodes[at]?.networks
         .get(id)

@@ -19,6 +19,9 @@ export interface RegistryRunOptions extends DatabasePlace {
   /** "NAME=KEY-ID" each. */
   readonly admin: readonly string[];
   readonly oldSignatures?: true | undefined;
+  /** Requests a second. */
+  readonly ratePerKey?: string | undefined;
+  readonly ratePerAddress?: string | undefined;
   readonly planNetwork?: PlanNetwork | undefined;
 }
 
@@ -27,6 +30,11 @@ export async function runRegistry(options: RegistryRunOptions): Promise<number> 
   const say = (level: "info" | "error", text: string): void => log[level](text);
   const { host, port } = parseListen(options.listen);
   const tls = tlsOf(options);
+  const limits = {
+    ...LIMITS,
+    perKey: rateOf("--rate-per-key", options.ratePerKey, LIMITS.perKey),
+    perAddress: rateOf("--rate-per-address", options.ratePerAddress, LIMITS.perAddress),
+  };
   const admins = options.admin.map(parseAdmin);
   const told = new Promise<string>((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) {
@@ -39,7 +47,7 @@ export async function runRegistry(options: RegistryRunOptions): Promise<number> 
     log.info(before === 0 ? "the database was empty" : `the database had version ${before}`);
     await addAdmins(database, admins);
     const server = new RegistryServer({
-      ...{ database, host, port, tls, limits: LIMITS, log: say },
+      ...{ database, host, port, tls, limits, log: say },
       authorities: options.authority.map((name) => name.toLowerCase()),
       planNetwork: options.planNetwork,
       oldSignatures: options.oldSignatures === true,
@@ -84,6 +92,20 @@ function tlsOf({
     throw new RefusedError("invalid", "--tls-cert and --tls-key belong together");
   }
   return { certificate: tlsCert, key: tlsKey };
+}
+
+/** With four seconds of it at once. */
+function rateOf(
+  flag: string,
+  text: string | undefined,
+  otherwise: readonly [number, number],
+): readonly [number, number] {
+  if (text === undefined) return otherwise;
+  const rate = Number(text);
+  if (!(rate >= 1 && rate <= 1_000_000)) {
+    throw new RefusedError("invalid", `${flag}: "${text}" is none of 1 to 1000000`);
+  }
+  return [rate, 4 * rate];
 }
 
 interface Admin {
