@@ -71,6 +71,13 @@ describe("a signed request", () => {
       { body: Buffer.alloc(0) },
     ];
     for (const other of others) expect(isAccepted(headers, { ...REQUEST, ...other })).toBe(false);
+    const digest = signRequest(
+      Identity.generate(),
+      { ...REQUEST, body: Buffer.alloc(1) },
+      NOW,
+      NONCE,
+    )["content-digest"];
+    expect(isAccepted({ ...headers, "content-digest": digest })).toBe(false);
     const input = headers["signature-input"] ?? "";
     const otherKey = Identity.generate().keyId;
     for (const changed of [
