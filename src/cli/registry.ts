@@ -22,6 +22,8 @@ export async function registryCommands(args: readonly string[]): Promise<number>
     .option("--tls-key <file>", "its private key in PEM")
     .option("--authority <names...>", "HOST or HOST:PORT by which clients call it", [])
     .option("--admin <name=key...>", "admins to add if they are not there", [])
+    .option("--rate-per-key <n>", "requests a second, four times as many at once; 50 unless told")
+    .option("--rate-per-address <n>", "of all clients behind one address; 500 unless told")
     .option(
       "--old-signatures",
       "/api/v1 takes the old signatures too: path and body are not in them",
