@@ -77,6 +77,7 @@ const PACKAGES = {
     faketime: () => findProgram("faketime"),
     fping: () => findProgram("fping"),
     "redis-server": () => findProgram("redis-server"),
+    postgresql: () => existsSync("/usr/lib/postgresql"),
   },
   fuzz: {
     clang: () => findProgram("clang"),

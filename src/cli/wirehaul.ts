@@ -2,6 +2,7 @@
 import { VERSION } from "../version.ts";
 import { demo } from "./demo.ts";
 import { nodeCommands } from "./node.ts";
+import { registryCommands } from "./registry.ts";
 import { status } from "./status.ts";
 
 const USAGE = `Usage: wirehaul COMMAND [OPTIONS]
@@ -13,6 +14,8 @@ const USAGE = `Usage: wirehaul COMMAND [OPTIONS]
                              a node of the grid, and what asks it (wirehaul node --help)
   network add|attach|detach|show|rm --local
                              networks on this node (wirehaul network --help)
+  registry run|backup|restore|key|token|user|farm|node|network
+                             the registry of a grid (wirehaul registry --help)
   --version, --help
 
 An interface is made by: wirehaul-wg IFACE
@@ -28,6 +31,8 @@ export async function main(args: readonly string[]): Promise<number> {
     case "node":
     case "network":
       return await nodeCommands(args);
+    case "registry":
+      return await registryCommands(args);
     case "--version":
       process.stdout.write(`wirehaul v${VERSION}\n`);
       return 0;

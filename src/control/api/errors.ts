@@ -1,4 +1,5 @@
 /** What the API answers when it refuses or fails: one shape, a fixed list of codes (docs/errors.md), and no secret in any message. */
+import type { Duplex } from "node:stream";
 import { withoutKeys } from "../../bytes/secret-text.ts";
 import { RefusedError } from "../model/problem.ts";
 import { ConfigRefused, ConfigRolledBack } from "../node/configuration.ts";
@@ -8,6 +9,8 @@ export const ERROR_STATUS = {
   invalid: 400,
   bad_json: 400,
   bad_request: 400,
+  unsigned: 401,
+  replayed: 401,
   forbidden: 403,
   missing: 404,
   no_route: 404,
@@ -17,7 +20,9 @@ export const ERROR_STATUS = {
   too_large: 413,
   unsupported_type: 415,
   config_refused: 422,
+  too_many: 429,
   failed: 500,
+  unavailable: 503,
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_STATUS;
@@ -70,4 +75,14 @@ export function errorBody(error: Error): ErrorBody {
   const whole = withoutKeys(error.message);
   const message = whole.length > MESSAGE_MAX ? `${whole.slice(0, MESSAGE_MAX)} ...` : whole;
   return { error: { code: codeOf(error), message } };
+}
+
+/** Answers where there is no request that could be answered, and ends the connection. */
+export function answerBadRequest(error: Error, socket: Duplex): void {
+  const body = errorBody(error);
+  const text = JSON.stringify(body);
+  if (!socket.writable) return;
+  const head = `HTTP/1.1 ${ERROR_STATUS[body.error.code]} Error\r\nContent-Type: application/json`;
+  const length = `Content-Length: ${Buffer.byteLength(text)}`;
+  socket.end(`${head}\r\n${length}\r\nConnection: close\r\n\r\n${text}`);
 }

@@ -2,7 +2,20 @@
 import { z } from "zod";
 import { VERSION } from "../../version.ts";
 import { ERROR_STATUS } from "./errors.ts";
-import type { Route } from "./routes.ts";
+
+/** What the description needs of a route. */
+export interface DescribedRoute {
+  readonly method: string;
+  /** With `:name` for parts. */
+  readonly path: string;
+  readonly summary: string;
+  readonly query?: z.ZodType | undefined;
+  readonly body?: z.ZodType | undefined;
+  /** Of the answer. */
+  readonly answer?: z.ZodType | undefined;
+  /** Of an answer without a schema; JSON unless said. */
+  readonly type?: string | undefined;
+}
 
 const ERROR = z.object({
   error: z.object({ code: z.enum(Object.keys(ERROR_STATUS)), message: z.string() }),
@@ -16,13 +29,13 @@ function schemaOf(schema: z.ZodType): object {
   return rest;
 }
 
-export function describeApi(routes: readonly Route[]): object {
+export function describeApi(title: string, routes: readonly DescribedRoute[]): object {
   const error = {
     description: "Refused or failed; docs/errors.md has the codes",
     content: { "application/json": { schema: schemaOf(ERROR) } },
   };
   const paths: Record<string, Record<string, object>> = {};
-  for (const { method, path, summary, query, body, answer } of routes) {
+  for (const { method, path, summary, query, body, answer, type = "application/json" } of routes) {
     const inPath = [...path.matchAll(/:(\w+)/g)].map(([, name = ""]) => ({
       name,
       in: "path",
@@ -58,7 +71,7 @@ export function describeApi(routes: readonly Route[]): object {
             description: "Done",
             content:
               answer === undefined
-                ? { "text/plain": {} }
+                ? { [type]: {} }
                 : { "application/json": { schema: schemaOf(answer) } },
           },
           default: error,
@@ -66,5 +79,5 @@ export function describeApi(routes: readonly Route[]): object {
       },
     };
   }
-  return { openapi: "3.1.0", info: { title: "Wirehaul node", version: VERSION }, paths };
+  return { openapi: "3.1.0", info: { title, version: VERSION }, paths };
 }

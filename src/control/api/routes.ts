@@ -39,6 +39,7 @@ export interface Route {
   readonly body?: z.ZodType;
   /** What it answers; absent: text. */
   readonly answer?: z.ZodType;
+  readonly type?: "text/plain";
   readonly run: (agent: Agent, call: Call) => unknown;
 }
 
@@ -214,6 +215,7 @@ export const ROUTES: readonly Route[] = [
     method: "GET",
     path: "/metrics",
     summary: "Prometheus text",
+    type: "text/plain",
     run: async (agent) => {
       const { boot, reachability } = agent.status();
       const node = { hasInternet: boot?.internet, reachability: reachability ?? undefined };

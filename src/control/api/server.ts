@@ -5,13 +5,12 @@
 import { chmodSync, lstatSync, mkdirSync, rmSync } from "node:fs";
 import { createConnection, type Socket } from "node:net";
 import { dirname } from "node:path";
-import type { Duplex } from "node:stream";
 import { type FastifyInstance, type FastifyReply, fastify } from "fastify";
 import { z } from "zod";
 import { loadNative } from "../../io/load-native.ts";
 import { parseOrRefuse } from "../model/problem.ts";
 import type { Agent } from "../node/agent.ts";
-import { ApiError, ERROR_STATUS, errorBody } from "./errors.ts";
+import { ApiError, answerBadRequest, ERROR_STATUS, errorBody } from "./errors.ts";
 import { describeApi } from "./openapi.ts";
 import { type Call, ROUTES } from "./routes.ts";
 
@@ -78,7 +77,7 @@ function build({ agent, path, log }: ApiServerOptions): FastifyInstance {
       headersTimeout: REQUEST_MS,
       connectionsCheckingInterval: LOOK_MS,
     },
-    clientErrorHandler: (error, socket) => endWith(socket, error),
+    clientErrorHandler: answerBadRequest,
     // Paths that make no sense; without this the answer has another form.
     frameworkErrors: (error, _request, reply) => {
       const body = errorBody(error);
@@ -97,10 +96,13 @@ function build({ agent, path, log }: ApiServerOptions): FastifyInstance {
     isFull = false;
   });
   server.on("connect", (_request, socket) =>
-    endWith(socket, new ApiError("bad_request", "this is no proxy")),
+    answerBadRequest(new ApiError("bad_request", "this is no proxy"), socket),
   );
   server.on("checkExpectation", (request) =>
-    endWith(request.socket, new ApiError("bad_request", "only 100-continue can be expected")),
+    answerBadRequest(
+      new ApiError("bad_request", "only 100-continue can be expected"),
+      request.socket,
+    ),
   );
   app.setErrorHandler((error: Error, request, reply) => {
     const body = errorBody(error);
@@ -146,21 +148,11 @@ function build({ agent, path, log }: ApiServerOptions): FastifyInstance {
       },
     });
   }
-  const description = JSON.stringify(describeApi(ROUTES));
+  const description = JSON.stringify(describeApi("Wirehaul node", ROUTES));
   app.get("/openapi.json", async (_request, reply) =>
     reply.type("application/json").send(description),
   );
   return app;
-}
-
-/** Answers where there is no request that could be answered, and ends the connection. */
-function endWith(socket: Duplex, error: Error): void {
-  const body = errorBody(error);
-  const text = JSON.stringify(body);
-  if (!socket.writable) return;
-  const head = `HTTP/1.1 ${ERROR_STATUS[body.error.code]} Error\r\nContent-Type: application/json`;
-  const length = `Content-Length: ${Buffer.byteLength(text)}`;
-  socket.end(`${head}\r\n${length}\r\nConnection: close\r\n\r\n${text}`);
 }
 
 interface Peer {

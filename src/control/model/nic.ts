@@ -35,7 +35,7 @@ export interface Nic {
   readonly gateways: readonly string[];
 }
 
-const nicSchema: z.ZodType<Nic> = z.object({
+export const nicSchema: z.ZodType<Nic> = z.object({
   name: z.string(),
   mac: z.string(),
   kind: z.string(),

@@ -1,0 +1,143 @@
+/** `wirehaul registry ...`: the registry itself, its backups, identities, and what farmers and admins ask of it. */
+import { writeFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { withoutKeys } from "../bytes/secret-text.ts";
+import { Identity } from "../control/registry/client.ts";
+import { type BackupSummary, backUp, restore } from "../control/registry/store/backup.ts";
+import type { Database } from "../control/registry/store/database.ts";
+import { type DatabasePlace, openDatabase } from "../control/registry/store/open.ts";
+import { type Asking, asking, clientOf, print } from "./registry/asking.ts";
+import { addNetworkCommands } from "./registry/network.ts";
+import { type RegistryRunOptions, runRegistry } from "./registry/run.ts";
+
+/** Runs `wirehaul registry ARGS`; returns the exit code. */
+export async function registryCommands(args: readonly string[]): Promise<number> {
+  let code = 0;
+  const program = new Command("wirehaul").exitOverride();
+  const registry = program.command("registry").description("the registry of a grid");
+  onStore(registry.command("run"))
+    .description("runs it in the foreground; LOG_LEVEL=fatal|error|warn|info|debug|silent")
+    .option("--listen <host:port>", "where it serves", "127.0.0.1:8480")
+    .option("--tls-cert <file>", "certificate chain in PEM; SIGHUP reads it again")
+    .option("--tls-key <file>", "its private key in PEM")
+    .option("--authority <names...>", "HOST or HOST:PORT by which clients call it", [])
+    .option("--admin <name=key...>", "admins to add if they are not there", [])
+    .option("--rate-per-key <n>", "requests a second, four times as many at once; 50 unless told")
+    .option("--rate-per-address <n>", "of all clients behind one address; 500 unless told")
+    .option(
+      "--old-signatures",
+      "/api/v1 takes the old signatures too: path and body are not in them",
+    )
+    .action(async (flags: RegistryRunOptions) => {
+      code = await runRegistry(flags);
+    });
+  onStore(registry.command("backup <file>"))
+    .description("writes all of it into one file; of a --data folder while no registry runs on it")
+    .action(async (file: string, flags: DatabasePlace) => {
+      await withStore(flags, async (database) => report(file, await backUp(database, file)));
+    });
+  onStore(registry.command("restore <file>"))
+    .description("fills an empty database from such a file")
+    .action(async (file: string, flags: DatabasePlace) => {
+      await withStore(flags, async (database) => report(file, await restore(database, file)));
+    });
+  registry
+    .command("key")
+    .description("identities")
+    .command("new <file>")
+    .description("makes a private key (mode 0600, never overwrites) and shows its public key")
+    .action((file: string) => {
+      const identity = Identity.generate();
+      writeFileSync(file, identity.secretPem(), { mode: 0o600, flag: "wx" });
+      process.stdout.write(`${identity.keyId}\n`);
+    });
+  const token = registry.command("token").description("tokens by which nodes join a farm");
+  asking(token.command("add <farm>"), "a token for one node, shown once")
+    .option("--seconds <n>", "how long it is good", "3600")
+    .action(async (farm: string, flags: Asking & { seconds: string }) => {
+      const made = await clientOf(flags).addToken(Number(farm), Number(flags.seconds));
+      print(flags, made, [made.token]);
+    });
+  asking(token.command("list <farm>"), "those that are good, by digest").action(
+    async (farm: string, flags: Asking) => {
+      const tokens = await clientOf(flags).tokens(Number(farm));
+      print(
+        flags,
+        tokens,
+        tokens.map(({ digest, expires }) => `${digest} until ${expires}`),
+      );
+    },
+  );
+  asking(token.command("remove <farm> <digest>"), "takes one back").action(
+    async (farm: string, digest: string, flags: Asking) => {
+      await clientOf(flags).removeToken(Number(farm), digest);
+    },
+  );
+  const user = registry.command("user").description("users (admins)");
+  asking(user.command("add <name> <key>"), "adds one by the public key")
+    .option("--role <role>", "admin, farmer or user", "user")
+    .action(async (name: string, key: string, flags: Asking & { role: string }) => {
+      const role = flags.role as "admin" | "farmer" | "user";
+      const made = await clientOf(flags).addUser({ name, key, role });
+      print(flags, made, [`user ${made.id} ${made.name} ${made.role}`]);
+    });
+  const farm = registry.command("farm").description("farms");
+  asking(farm.command("add <name>"), "adds one").action(async (name: string, flags: Asking) => {
+    const made = await clientOf(flags).addFarm({ name });
+    print(flags, made, [`farm ${made.id} ${made.name}`]);
+  });
+  const node = registry.command("node").description("nodes");
+  asking(node.command("list"), "all that are not deleted").action(async (flags: Asking) => {
+    const nodes = await clientOf(flags).nodes({ limit: 1_000 });
+    print(
+      flags,
+      nodes,
+      nodes.map(
+        ({ id, farm: of, name, state, seen }) =>
+          `${id} farm ${of} ${name} ${state} ${seen ?? "never seen"}`,
+      ),
+    );
+  });
+  asking(node.command("approve <node>"), "lets one in that waits").action(
+    async (id: string, flags: Asking) => {
+      await clientOf(flags).approveNode(id);
+    },
+  );
+  asking(node.command("delete <node>"), "takes one out of the grid and all its networks").action(
+    async (id: string, flags: Asking) => {
+      await clientOf(flags).deleteNode(id);
+    },
+  );
+  addNetworkCommands(registry);
+  try {
+    await program.parseAsync(args, { from: "user" });
+    return code;
+  } catch (error) {
+    // Commander has said it already.
+    if (error instanceof CommanderError) return error.exitCode;
+    process.stderr.write(`wirehaul: ${withoutKeys((error as Error).message)}\n`);
+    return 1;
+  }
+}
+
+function onStore(command: Command): Command {
+  return command
+    .option("--data <folder>", "a folder of its own: PostgreSQL in this process")
+    .option("--database <url>", "a PostgreSQL server: postgres://...");
+}
+
+async function withStore(
+  place: DatabasePlace,
+  run: (database: Database) => Promise<void>,
+): Promise<void> {
+  const database = await openDatabase(place, () => undefined);
+  try {
+    await run(database);
+  } finally {
+    await database.close();
+  }
+}
+
+function report(file: string, { rows, version }: BackupSummary): void {
+  process.stdout.write(`${file}: ${rows} rows, version ${version}\n`);
+}

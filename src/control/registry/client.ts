@@ -1,0 +1,324 @@
+/**
+ * `wirehaul/client`: asks a registry, with every request signed, and hears of changes. For nodes, users and programs of theirs; types are
+ * those of the registry itself. Retries nothing but the stream of changes.
+ */
+import { randomBytes } from "node:crypto";
+import type { Nic } from "../model/nic.ts";
+import { Identity } from "./key.ts";
+import type { LeaseView } from "./leases.ts";
+import type { NetworkDetails, NetworkSummary } from "./networks.ts";
+import type { NodeDetails, NodeView } from "./nodes.ts";
+import type { Desired } from "./participation.ts";
+import type { FarmView, TokenView, UserView } from "./people.ts";
+import type { NetworkChange } from "./planning.ts";
+import type {
+  Heartbeat,
+  Join,
+  NewClient,
+  NewFarm,
+  NewLease,
+  NewMember,
+  NewNetwork,
+  NewNode,
+  NewUser,
+  Reachability,
+} from "./schemas.ts";
+import { signRequest } from "./signature.ts";
+import type { Change } from "./store/store.ts";
+
+export type {
+  Change,
+  Desired,
+  FarmView,
+  LeaseView,
+  NetworkChange,
+  NetworkDetails,
+  NetworkSummary,
+  NodeDetails,
+  NodeView,
+  TokenView,
+  UserView,
+};
+export { Identity };
+
+/** Longer than the registry gives a request. */
+const ANSWER_MS = 60_000;
+/** Three times the registry's sign of life. */
+const SILENCE_MS = 60_000;
+const AGAIN_MS_FIRST = 250;
+const AGAIN_MS_MAX = 30_000;
+const NONCE_BYTES = 18;
+
+/** Refused or failed; `code` as in docs/errors.md, "unreachable": nobody answered. */
+export class RegistryFault extends Error {
+  readonly code: string;
+
+  constructor(code: string, message: string) {
+    super(message);
+    this.name = "RegistryFault";
+    this.code = code;
+  }
+}
+
+/** `reset`: the registry doesn't know any more what was missed: look at everything. */
+export type RegistryEvent =
+  | { readonly kind: "hello" | "reset"; readonly revision: number }
+  | Change;
+
+type Json = Readonly<Record<string, unknown>> | readonly unknown[];
+
+/** What of a page may be said. */
+export interface PageWish {
+  readonly after?: string | number | undefined;
+  readonly limit?: number | undefined;
+}
+
+export interface ClientOptions {
+  /** "https://registry.example:8443". */
+  readonly url: string;
+  readonly identity: Identity;
+  /** Of this machine, in milliseconds since 1970. */
+  readonly now?: (() => number) | undefined;
+}
+
+export class RegistryClient {
+  readonly #url: URL;
+  readonly #identity: Identity;
+  readonly #now: () => number;
+
+  constructor({ url, identity, now = Date.now }: ClientOptions) {
+    this.#url = new URL(url);
+    this.#identity = identity;
+    this.#now = now;
+  }
+
+  get keyId(): string {
+    return this.#identity.keyId;
+  }
+
+  /** Any request of the API; rejects with a {@link RegistryFault}. */
+  async ask<Answer>(method: string, path: string, body?: Json): Promise<Answer> {
+    const response = await this.#fetch(method, path, body, AbortSignal.timeout(ANSWER_MS));
+    return (await answerOf(response)) as Answer;
+  }
+
+  readonly me = (): Promise<{ readonly kind: string; readonly keyId: string }> =>
+    this.ask("GET", "/api/v2/me");
+  readonly addUser = (user: NewUser): Promise<UserView> =>
+    this.ask("POST", "/api/v2/users", { ...user });
+  readonly users = (page: PageWish = {}): Promise<UserView[]> =>
+    this.ask("GET", `/api/v2/users${queryOf(page)}`);
+  readonly disableUser = (id: number): Promise<UserView> =>
+    this.ask("POST", `/api/v2/users/${id}/disable`);
+  readonly addFarm = (farm: NewFarm): Promise<FarmView> =>
+    this.ask("POST", "/api/v2/farms", { ...farm });
+  readonly farms = (page: PageWish = {}): Promise<FarmView[]> =>
+    this.ask("GET", `/api/v2/farms${queryOf(page)}`);
+  readonly addToken = (
+    farm: number,
+    seconds: number,
+  ): Promise<TokenView & { readonly token: string }> =>
+    this.ask("POST", `/api/v2/farms/${farm}/tokens`, { seconds });
+  readonly tokens = (farm: number): Promise<TokenView[]> =>
+    this.ask("GET", `/api/v2/farms/${farm}/tokens`);
+  readonly removeToken = (farm: number, digest: string): Promise<void> =>
+    this.ask("DELETE", `/api/v2/farms/${farm}/tokens/${digest}`);
+
+  readonly nodes = (
+    wish: PageWish & { readonly farm?: number; readonly state?: NodeView["state"] } = {},
+  ): Promise<NodeView[]> => this.ask("GET", `/api/v2/nodes${queryOf({ ...wish })}`);
+  readonly node = (id: string): Promise<NodeDetails> => this.ask("GET", `/api/v2/nodes/${id}`);
+  readonly approveNode = (id: string): Promise<NodeDetails> =>
+    this.ask("POST", `/api/v2/nodes/${id}/approve`);
+  readonly deleteNode = (id: string): Promise<void> => this.ask("DELETE", `/api/v2/nodes/${id}`);
+
+  /** As a node. */
+  readonly register = (node: NewNode): Promise<NodeDetails> =>
+    this.ask("POST", "/api/v2/nodes", { ...node });
+  readonly heartbeat = (beat: Heartbeat): Promise<{ readonly revision: number }> =>
+    this.ask("POST", this.#self("heartbeat"), { ...beat });
+  readonly reportCensus = (nics: readonly Nic[]): Promise<void> =>
+    this.ask("PUT", this.#self("census"), nics);
+  readonly reportPorts = (ports: readonly number[]): Promise<void> =>
+    this.ask("PUT", this.#self("ports"), { ports });
+  readonly reportReachability = (reachability: Reachability): Promise<void> =>
+    this.ask("PUT", this.#self("reachability"), { ...reachability });
+  readonly desired = (since?: number): Promise<Desired> =>
+    this.ask("GET", `${this.#self("desired")}${queryOf({ since })}`);
+  readonly join = (network: string, join: Join): Promise<void> =>
+    this.ask("PUT", this.#self(`networks/${network}`), { ...join });
+  readonly confirmLease = (port: number): Promise<LeaseView> =>
+    this.ask("POST", this.#self(`leases/${port}/confirm`));
+  /** Answers with the lease of another port. */
+  readonly refuseLease = (port: number): Promise<LeaseView> =>
+    this.ask("POST", this.#self(`leases/${port}/refuse`));
+
+  readonly leases = (node: string): Promise<LeaseView[]> =>
+    this.ask("GET", `/api/v2/nodes/${node}/leases`);
+  readonly leasePort = (node: string, lease: NewLease): Promise<LeaseView> =>
+    this.ask("POST", `/api/v2/nodes/${node}/leases`, { ...lease });
+  readonly endLease = (node: string, port: number): Promise<void> =>
+    this.ask("DELETE", `/api/v2/nodes/${node}/leases/${port}`);
+
+  readonly createNetwork = (
+    network: Omit<NewNetwork, "nodes"> & Partial<Pick<NewNetwork, "nodes">>,
+  ): Promise<NetworkDetails> => this.ask("POST", "/api/v2/networks", { ...network });
+  readonly networks = (page: PageWish = {}): Promise<NetworkSummary[]> =>
+    this.ask("GET", `/api/v2/networks${queryOf(page)}`);
+  readonly network = (id: string): Promise<NetworkDetails> =>
+    this.ask("GET", `/api/v2/networks/${id}`);
+  readonly deleteNetwork = (id: string, revision?: number): Promise<void> =>
+    this.ask("DELETE", `/api/v2/networks/${id}${queryOf({ revision })}`);
+  readonly addNode = (id: string, member: NewMember): Promise<NetworkDetails> =>
+    this.ask("POST", `/api/v2/networks/${id}/nodes`, { ...member });
+  readonly removeNode = (id: string, node: string, revision?: number): Promise<NetworkDetails> =>
+    this.ask("DELETE", `/api/v2/networks/${id}/nodes/${node}${queryOf({ revision })}`);
+  readonly addClient = (id: string, client: NewClient): Promise<NetworkDetails> =>
+    this.ask("POST", `/api/v2/networks/${id}/clients`, { ...client });
+  readonly removeClient = (id: string, name: string, revision?: number): Promise<NetworkDetails> =>
+    this.ask(
+      "DELETE",
+      `/api/v2/networks/${id}/clients/${encodeURIComponent(name)}${queryOf({ revision })}`,
+    );
+
+  /**
+   * All changes after `since` (absent: from now on), across lost connections, until `signal` says so. `failed` hears of each
+   * connection that ends; it goes on by itself.
+   */
+  async *events(
+    signal: AbortSignal,
+    since?: number,
+    failed: (fault: RegistryFault) => void = () => undefined,
+  ): AsyncGenerator<RegistryEvent, void, undefined> {
+    let last = since;
+    let wait = AGAIN_MS_FIRST;
+    while (!signal.aborted) {
+      try {
+        for await (const event of this.#stream(signal, last)) {
+          last = event.revision;
+          wait = AGAIN_MS_FIRST;
+          yield event;
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        failed(error instanceof RegistryFault ? error : unreachable(this.#url, error));
+      }
+      await pause(wait * (0.5 + Math.random() / 2), signal);
+      wait = Math.min(2 * wait, AGAIN_MS_MAX);
+    }
+  }
+
+  async *#stream(signal: AbortSignal, since: number | undefined): AsyncGenerator<RegistryEvent> {
+    const silence = new AbortController();
+    const watch = (): NodeJS.Timeout =>
+      setTimeout(() => silence.abort(new Error("it is silent")), SILENCE_MS);
+    let timer = watch();
+    try {
+      const either = AbortSignal.any([signal, silence.signal]);
+      const response = await this.#fetch(
+        "GET",
+        `/api/v2/events${queryOf({ since })}`,
+        undefined,
+        either,
+      );
+      if (!response.ok || response.body === null) await answerOf(response);
+      let text = "";
+      const decoder = new TextDecoder();
+      for await (const piece of response.body as unknown as AsyncIterable<Uint8Array>) {
+        clearTimeout(timer);
+        timer = watch();
+        text += decoder.decode(piece, { stream: true });
+        for (let cut = text.indexOf("\n\n"); cut >= 0; cut = text.indexOf("\n\n")) {
+          const event = parseEvent(text.slice(0, cut));
+          text = text.slice(cut + 2);
+          if (event !== undefined) yield event;
+        }
+      }
+    } finally {
+      clearTimeout(timer);
+      silence.abort();
+    }
+  }
+
+  #self(rest: string): string {
+    return `/api/v2/nodes/${this.keyId}/${rest}`;
+  }
+
+  async #fetch(
+    method: string,
+    path: string,
+    body: Json | undefined,
+    signal: AbortSignal,
+  ): Promise<Response> {
+    const bytes = Buffer.from(body === undefined ? "" : JSON.stringify(body));
+    const url = new URL(path, this.#url);
+    const request = {
+      ...{ method, authority: url.host, target: `${url.pathname}${url.search}` },
+      body: bytes,
+    };
+    const nonce = randomBytes(NONCE_BYTES).toString("base64url");
+    const headers: Record<string, string> = {
+      ...signRequest(this.#identity, request, this.#now(), nonce),
+    };
+    if (body !== undefined) headers["content-type"] = "application/json";
+    try {
+      const content = body === undefined ? {} : { body: bytes };
+      // A signature is for one place: where it leads to, nobody would accept it.
+      return await fetch(url, { method, headers, signal, redirect: "error", ...content });
+    } catch (error) {
+      throw unreachable(url, error);
+    }
+  }
+}
+
+function unreachable(url: URL, error: unknown): RegistryFault {
+  const { message, cause } = error as Error;
+  const why = cause instanceof Error ? cause.message : message;
+  return new RegistryFault("unreachable", `the registry at ${url.origin} does not answer: ${why}`);
+}
+
+async function answerOf(response: Response): Promise<unknown> {
+  const text = await response.text();
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new RegistryFault("unreachable", `${new URL(response.url).origin} is no registry`);
+  }
+  if (response.ok) return value;
+  const { code = "failed", message = text } =
+    (value as { error?: { code?: string; message?: string } }).error ?? {};
+  throw new RegistryFault(code, message);
+}
+
+function queryOf(parts: object): string {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(parts)) {
+    if (value !== undefined) query.set(name, String(value));
+  }
+  return query.size === 0 ? "" : `?${query}`;
+}
+
+/** Undefined: a sign of life. */
+function parseEvent(text: string): RegistryEvent | undefined {
+  const fields = new Map<string, string>();
+  for (const line of text.split("\n")) {
+    const cut = line.indexOf(": ");
+    if (cut > 0) fields.set(line.slice(0, cut), line.slice(cut + 2));
+  }
+  const data = fields.get("data");
+  if (data === undefined) return undefined;
+  return { ...(JSON.parse(data) as object), kind: fields.get("event") ?? "" } as RegistryEvent;
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener("abort", done);
+  });
+}

@@ -1,0 +1,92 @@
+/** Identities: an ed25519 key pair; its public key in base58 is the name that everything is signed with (as node ids of zos). */
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  sign,
+  verify,
+} from "node:crypto";
+
+const BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
+const KEY_BYTES = 32;
+/** 32 bytes of base58. */
+const KEY_ID = /^[1-9A-HJ-NP-Za-km-z]{32,44}$/;
+/** RFC 8410: what stands before the 32 bytes of an ed25519 key in DER. */
+const PUBLIC_PREFIX = Buffer.from("302a300506032b6570032100", "hex");
+
+/** base58 as Bitcoin has it: leading zero bytes are "1". */
+export function toBase58(bytes: Uint8Array): string {
+  let value = BigInt(`0x0${Buffer.from(bytes).toString("hex")}`);
+  let text = "";
+  for (; value > 0n; value /= 58n) text = BASE58[Number(value % 58n)]! + text;
+  const zeros = bytes.findIndex((byte) => byte !== 0);
+  return "1".repeat(zeros < 0 ? bytes.length : zeros) + text;
+}
+
+/** The 32 bytes of a key id; undefined: it is none. */
+export function keyBytes(keyId: string): Buffer | undefined {
+  if (!KEY_ID.test(keyId)) return undefined;
+  let value = 0n;
+  for (const letter of keyId) value = value * 58n + BigInt(BASE58.indexOf(letter));
+  const hex = value.toString(16);
+  if (hex.length > 2 * KEY_BYTES) return undefined;
+  const bytes = Buffer.from(hex.padStart(2 * KEY_BYTES, "0"), "hex");
+  // One text for one key.
+  return toBase58(bytes) === keyId ? bytes : undefined;
+}
+
+/** True if `signature` is that of `text` by the key that `keyId` names. */
+export function isSignedBy(
+  keyId: string,
+  text: string | Uint8Array,
+  signature: Uint8Array,
+): boolean {
+  const bytes = keyBytes(keyId);
+  if (bytes === undefined || signature.length !== 64) return false;
+  try {
+    const der = Buffer.concat([PUBLIC_PREFIX, bytes]);
+    const key = createPublicKey({ key: der, format: "der", type: "spki" });
+    return verify(null, typeof text === "string" ? Buffer.from(text) : text, key, signature);
+  } catch {
+    // 32 bytes that are no point of the curve.
+    return false;
+  }
+}
+
+/** A key pair. Prints as its key id, never as its private key. */
+export class Identity {
+  readonly keyId: string;
+  readonly #key: KeyObject;
+
+  private constructor(key: KeyObject) {
+    this.#key = key;
+    const der = createPublicKey(key).export({ format: "der", type: "spki" });
+    this.keyId = toBase58(der.subarray(PUBLIC_PREFIX.length));
+  }
+
+  static generate(): Identity {
+    return new Identity(generateKeyPairSync("ed25519").privateKey);
+  }
+
+  /** Of a private key in PEM (PKCS #8, as `openssl genpkey -algorithm ed25519` writes it); throws for another. */
+  static parse(pem: string): Identity {
+    let key: KeyObject;
+    try {
+      key = createPrivateKey(pem);
+    } catch {
+      throw new Error("this is no private key in PEM: make one with `wirehaul registry key new`");
+    }
+    if (key.asymmetricKeyType !== "ed25519") throw new Error("the private key is not of ed25519");
+    return new Identity(key);
+  }
+
+  /** The private key as {@link parse} takes it: a secret. */
+  secretPem(): string {
+    return this.#key.export({ format: "pem", type: "pkcs8" }).toString();
+  }
+
+  sign(text: string | Uint8Array): Buffer {
+    return sign(null, typeof text === "string" ? Buffer.from(text) : text, this.#key);
+  }
+}

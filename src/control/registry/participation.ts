@@ -1,0 +1,92 @@
+/** A node's side of networks: taking part in one with a key and a port, and asking what it has to have. */
+import type { NetworkResource } from "../model/network-resource.ts";
+import { RefusedError } from "../model/problem.ts";
+import { type Actor, needNode } from "./actor.ts";
+import { confirmPort } from "./leases.ts";
+import { lockNetwork, type PlanNetwork, replan } from "./planning.ts";
+import type { Join } from "./schemas.ts";
+import type { Store } from "./store/store.ts";
+
+/** A node takes part in a network: it has made a key, and the port is free. */
+export async function joinNetwork(
+  store: Store,
+  actor: Actor,
+  node: string,
+  id: string,
+  { publicKey, port }: Join,
+  planNetwork: PlanNetwork | undefined,
+): Promise<void> {
+  needNode(actor, node);
+  await store.write({ actor: actor.keyId, action: "network.join" }, async (write) => {
+    await lockNetwork(write, id);
+    const [member] = await write.rows<{
+      port: number | null;
+      public_key: string | null;
+      state: string;
+    }>(
+      `select m.port, m.public_key, l.state from network_nodes m
+       left join port_leases l on l.node = m.node and l.port = m.port
+       where m.network = $1 and m.node = $2`,
+      [id, node],
+    );
+    if (member === undefined)
+      throw new RefusedError("missing", `node ${node} is not in network ${id}`);
+    if (member.port !== port) {
+      throw new RefusedError(
+        "conflict",
+        `port ${port} is not the node's in this network: ${member.port} is`,
+      );
+    }
+    if (member.state === "confirmed" && member.public_key === publicKey) return;
+    await confirmPort(write, node, port);
+    await write.rows("update network_nodes set public_key = $3 where network = $1 and node = $2", [
+      id,
+      node,
+      publicKey,
+    ]);
+    await replan(write, id, planNetwork);
+  });
+}
+
+/** What a node has to have. */
+export interface Desired {
+  /** Of the registry: ask for the difference from here on. */
+  readonly revision: number;
+  /** All networks, since the difference is not known any more, or was not asked for. */
+  readonly isWhole: boolean;
+  readonly networks: readonly NetworkResource[];
+  /** Ids of networks that the node has to remove; if it is whole, those that are not named go too. */
+  readonly removed: readonly string[];
+}
+
+/** All that a node has to have, or what differs from an earlier revision. */
+export async function desiredOf(
+  store: Store,
+  actor: Actor,
+  node: string,
+  since: number | undefined,
+): Promise<Desired> {
+  needNode(actor, node);
+  return await store.database.transaction(async (queries) => {
+    await queries.script("set transaction isolation level repeatable read, read only");
+    const [position] = await queries.rows<{ revision: number; pruned: number }>(
+      "select revision, pruned from log_position",
+    );
+    const { revision = 0, pruned = 0 } = position ?? {};
+    const isWhole = since === undefined || since < pruned || since > revision;
+    const plans = await queries.rows<{ network: string; plan: NetworkResource | null }>(
+      isWhole
+        ? "select network, plan from plans where node = $1 order by network"
+        : `select c.subject as network, p.plan from
+             (select distinct subject from changes where node = $1 and kind = 'plan' and revision > $2) c
+           left join plans p on p.node = $1 and p.network = c.subject order by 1`,
+      isWhole ? [node] : [node, since],
+    );
+    return {
+      revision,
+      isWhole,
+      networks: plans.flatMap(({ plan }) => plan ?? []),
+      removed: plans.flatMap(({ network, plan }) => (plan === null ? [network] : [])),
+    };
+  });
+}

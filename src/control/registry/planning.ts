@@ -1,0 +1,308 @@
+/**
+ * From rows to what each node of a network has to do: gathers what the planner needs, asks it, keeps what it says, and tells only those
+ * nodes whose part is another one. The planner itself (who peers with whom) is `src/control/mesh`; here is only its shape.
+ */
+import type { NetworkPeer, NetworkResource } from "../model/network-resource.ts";
+import type { Nic } from "../model/nic.ts";
+import type { Link, Reachability, Standing } from "./schemas.ts";
+import type { Write } from "./store/store.ts";
+
+export interface PlanMember {
+  readonly node: string;
+  readonly publicKey: string;
+  readonly listenPort: number;
+  readonly subnet: string;
+  readonly subnet6: string;
+  readonly tunnelAddresses: readonly string[];
+}
+
+export interface PlanClient {
+  readonly id: string;
+  readonly publicKey: string;
+  readonly addresses: readonly string[];
+  readonly access: string;
+}
+
+export interface PlanNetworkInput {
+  readonly id: string;
+  readonly range: string;
+  readonly range6: string;
+  readonly members: readonly PlanMember[];
+  readonly clients: readonly PlanClient[];
+}
+
+export interface PlanNode {
+  readonly id: string;
+  readonly v4: Standing;
+  readonly v6: Standing;
+  /** With prefix lengths. */
+  readonly lan: readonly string[];
+  readonly relay: Reachability["relay"];
+}
+
+export interface PlanUnderlay {
+  readonly nodes: ReadonlyMap<string, PlanNode>;
+  readonly links: ReadonlyMap<string, ReadonlyMap<string, Omit<Link, "node">>>;
+}
+
+export interface PlannedPeer {
+  readonly publicKey: string;
+  readonly endpoints: readonly string[];
+  readonly allowedIps: readonly string[];
+  readonly keepalive: number | "auto";
+  readonly subnet?: string | undefined;
+}
+
+/** Pure. Members that are left out of the answer get no peers. */
+export type PlanNetwork = (
+  network: PlanNetworkInput,
+  underlay: PlanUnderlay,
+) => {
+  readonly members: readonly { readonly node: string; readonly peers: readonly PlannedPeer[] }[];
+  readonly faults: readonly string[];
+};
+
+/** What a node is told of a network: whole, or by difference from an earlier revision of the same network. */
+export interface NetworkChange {
+  /** The revision of the node's plan of this network that the difference begins at; 0: the node has nothing of it. */
+  readonly base: number;
+  /** Undefined: the node has to remove it. All but the peers. */
+  readonly resource?: NetworkResource | undefined;
+  /** Peers that are new or other than before. */
+  readonly set: readonly NetworkPeer[];
+  /** Public keys of peers that have gone. */
+  readonly remove: readonly string[];
+}
+
+const NOWHERE: Reachability = {
+  v4: { kind: "none" },
+  v6: { kind: "none" },
+  relay: { isAllowed: false, health: "up", load: 0 },
+  links: [],
+};
+
+interface NetworkRow {
+  readonly id: string;
+  readonly owner: number;
+  readonly owner_name: string;
+  readonly name: string;
+  readonly range: string;
+  readonly range6: string;
+  /** That of a plan that differs. */
+  readonly revision: number;
+}
+
+interface MemberRow {
+  readonly node: string;
+  readonly subnet: string;
+  readonly subnet6: string;
+  readonly tunnel: string;
+  readonly tunnel6: string;
+  readonly port: number | null;
+  readonly confirmed: boolean;
+  readonly public_key: string | null;
+  readonly census: readonly Nic[] | null;
+  readonly reachability: Reachability | null;
+}
+
+interface ClientRow {
+  readonly name: string;
+  readonly public_key: string;
+  readonly access: string;
+  readonly address: string;
+  readonly address6: string;
+}
+
+/** Planning of one network is one at a time, over all registries; taken before any row of it. Networks in the order of their ids. */
+export async function lockNetwork(write: Write, network: string): Promise<void> {
+  await write.rows("select pg_advisory_xact_lock(hashtextextended($1, 30568))", [network]);
+}
+
+/** Plans a network anew; the lock is the caller's. A network that has gone leaves its nodes. */
+export async function replan(
+  write: Write,
+  network: string,
+  planNetwork: PlanNetwork | undefined,
+): Promise<void> {
+  const [row] = await write.rows<NetworkRow>(
+    `select n.id, n.owner, u.name as owner_name, n.name, n.range::text, n.range6::text,
+       coalesce(p.revision, 0) + 1 as revision
+     from networks n join users u on u.id = n.owner left join plan_revisions p on p.network = n.id
+     where n.id = $1`,
+    [network],
+  );
+  const resources = row === undefined ? new Map() : await resourcesOf(write, row, planNetwork);
+  const isOther = await keep(write, network, row?.revision ?? 0, resources);
+  if (row === undefined || !isOther) return;
+  await write.rows(
+    `insert into plan_revisions (network, revision) values ($1, $2)
+     on conflict (network) do update set revision = excluded.revision`,
+    [network, row.revision],
+  );
+  write.change({ kind: "network", subject: network, owner: row.owner });
+}
+
+async function resourcesOf(
+  write: Write,
+  row: NetworkRow,
+  planNetwork: PlanNetwork | undefined,
+): Promise<Map<string, NetworkResource>> {
+  const members = await write.rows<MemberRow>(
+    `select m.node, m.subnet::text, m.subnet6::text, host(m.tunnel) as tunnel, host(m.tunnel6) as tunnel6,
+       m.port, l.state = 'confirmed' as confirmed, m.public_key, n.census, n.reachability
+     from network_nodes m join nodes n on n.id = m.node
+     left join port_leases l on l.node = m.node and l.port = m.port
+     where m.network = $1 order by m.node`,
+    [row.id],
+  );
+  const clients = await write.rows<ClientRow>(
+    `select name, public_key, access, host(address) as address, host(address6) as address6
+     from network_clients where network = $1 order by name`,
+    [row.id],
+  );
+  const planned = planNetwork?.(inputOf(row, members, clients), underlayOf(members));
+  const peers = new Map(planned?.members.map((member) => [member.node, member.peers]));
+  return new Map(
+    members.map((member) => [member.node, resourceOf(row, member, peers.get(member.node) ?? [])]),
+  );
+}
+
+function inputOf(
+  { id, range, range6 }: NetworkRow,
+  members: readonly MemberRow[],
+  clients: readonly ClientRow[],
+): PlanNetworkInput {
+  const ready = members.flatMap(
+    ({ node, public_key, port, confirmed, subnet, subnet6, tunnel, tunnel6 }) =>
+      public_key === null || port === null || !confirmed
+        ? []
+        : [
+            {
+              ...{ node, publicKey: public_key, listenPort: port, subnet, subnet6 },
+              tunnelAddresses: [`${tunnel}/32`, `${tunnel6}/128`],
+            },
+          ],
+  );
+  const isReady = new Set(ready.map(({ node }) => node));
+  return {
+    ...{ id, range, range6 },
+    members: ready,
+    clients: clients
+      .filter(({ access }) => isReady.has(access))
+      .map(({ name, public_key, access, address, address6 }) => ({
+        ...{ id: name, publicKey: public_key, access },
+        addresses: [`${address}/32`, `${address6}/128`],
+      })),
+  };
+}
+
+function underlayOf(members: readonly MemberRow[]): PlanUnderlay {
+  const nodes = new Map<string, PlanNode>();
+  const links = new Map<string, ReadonlyMap<string, Omit<Link, "node">>>();
+  for (const { node, census, reachability } of members) {
+    const { v4, v6, relay, links: measured } = reachability ?? NOWHERE;
+    const lan = (census ?? []).flatMap(({ up, addresses }) => (up ? addresses : []));
+    nodes.set(node, { id: node, v4, v6, lan, relay });
+    links.set(node, new Map(measured.map(({ node: other, ...link }) => [other, link])));
+  }
+  return { nodes, links };
+}
+
+function resourceOf(
+  row: NetworkRow,
+  member: MemberRow,
+  peers: readonly PlannedPeer[],
+): NetworkResource {
+  return {
+    id: row.id,
+    name: row.name,
+    owner: row.owner_name,
+    range: row.range,
+    range6: row.range6,
+    subnet: member.subnet,
+    subnet6: member.subnet6,
+    tunnelAddresses: [`${member.tunnel}/32`, `${member.tunnel6}/128`],
+    ...(member.port === null ? {} : { listenPort: member.port }),
+    internet: true,
+    lan: [],
+    peers: peers.map(({ publicKey, endpoints, allowedIps, keepalive, subnet }) => ({
+      publicKey,
+      ...(endpoints.length === 0 ? {} : { endpoint: endpoints[0], candidates: [...endpoints] }),
+      allowedIps,
+      keepalive,
+      ...(subnet === undefined ? {} : { subnet }),
+    })),
+    revision: row.revision,
+  };
+}
+
+/** Stores each node's part that differs from the one before, and says by what. False: none does. */
+async function keep(
+  write: Write,
+  network: string,
+  revision: number,
+  resources: ReadonlyMap<string, NetworkResource>,
+): Promise<boolean> {
+  const old = new Map(
+    (
+      await write.rows<{ node: string; plan: NetworkResource }>(
+        "select node, plan from plans where network = $1",
+        [network],
+      )
+    ).map(({ node, plan }) => [node, plan]),
+  );
+  const changed: { node: string; plan: NetworkResource }[] = [];
+  for (const [node, plan] of resources) {
+    const before = old.get(node);
+    old.delete(node);
+    const difference = differenceOf(before, plan);
+    if (difference === undefined) continue;
+    changed.push({ node, plan });
+    write.change({ kind: "plan", subject: network, node, body: difference });
+  }
+  for (const [node, plan] of old) {
+    const body: NetworkChange = { base: plan.revision, set: [], remove: [] };
+    write.change({ kind: "plan", subject: network, node, body });
+  }
+  if (old.size > 0) {
+    await write.rows("delete from plans where network = $1 and node = any($2)", [
+      network,
+      [...old.keys()],
+    ]);
+  }
+  if (changed.length === 0) return old.size > 0;
+  await write.rows(
+    `insert into plans (network, node, plan, revision)
+     select $1, node, plan, $2 from jsonb_to_recordset($3::jsonb) as p(node text, plan jsonb)
+     on conflict (network, node) do update set plan = excluded.plan, revision = excluded.revision`,
+    [network, revision, JSON.stringify(changed)],
+  );
+  return true;
+}
+
+/** Undefined: nothing but the revision differs. */
+export function differenceOf(
+  before: NetworkResource | undefined,
+  after: NetworkResource,
+): NetworkChange | undefined {
+  const { peers: _peers, revision: _revision, ...rest } = after;
+  const old = new Map(before?.peers.map((peer) => [peer.publicKey, textOf(peer)]));
+  const set = after.peers.filter((peer) => old.get(peer.publicKey) !== textOf(peer));
+  for (const { publicKey } of after.peers) old.delete(publicKey);
+  const remove = [...old.keys()];
+  if (before !== undefined && set.length === 0 && remove.length === 0) {
+    const { peers: _before, revision: _old, ...earlier } = before;
+    if (textOf(earlier) === textOf(rest)) return undefined;
+  }
+  const resource = { ...rest, peers: [], revision: after.revision };
+  return { base: before?.revision ?? 0, resource, set, remove };
+}
+
+/** Equal for equal values, whatever the order of their parts: JSON of the database has its own. */
+function textOf(value: unknown): string {
+  return JSON.stringify(value, (_key, part: unknown) =>
+    typeof part === "object" && part !== null && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : part,
+  );
+}

@@ -1,0 +1,71 @@
+/** Debian's PostgreSQL on a Unix socket in a lab's folder, run by a user who is nobody: it refuses to be root. */
+import { chmodSync, chownSync, mkdirSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Lab } from "../../../src/cli/demo/lab.ts";
+import { type Background, run } from "../../../src/control/linux/command.ts";
+import { USER_ID } from "./unprivileged.ts";
+
+const VERSIONS = "/usr/lib/postgresql";
+
+function program(name: string): string {
+  const [version = "15"] = readdirSync(VERSIONS).sort((a, b) => Number(b) - Number(a));
+  return join(VERSIONS, version, "bin", name);
+}
+
+function asNobody(command: readonly string[]): string[] {
+  return ["setpriv", `--reuid=${USER_ID}`, `--regid=${USER_ID}`, "--clear-groups", ...command];
+}
+
+export class Postgres {
+  readonly #lab: Lab;
+  readonly #folder: string;
+  #server: Background | undefined;
+
+  private constructor(lab: Lab, folder: string) {
+    this.#lab = lab;
+    this.#folder = folder;
+  }
+
+  static async start(lab: Lab): Promise<Postgres> {
+    chmodSync(lab.folder, 0o755);
+    const folder = join(lab.folder, "pg");
+    mkdirSync(folder, { mode: 0o700 });
+    chownSync(folder, USER_ID, USER_ID);
+    const options = ["-U", "registry", "-A", "trust", "-E", "UTF8", "--no-locale", "-N"];
+    await run(asNobody([program("initdb"), "-D", join(folder, "data"), ...options]));
+    const postgres = new Postgres(lab, folder);
+    await postgres.resume();
+    return postgres;
+  }
+
+  /** Starts it again after {@link stop}. */
+  async resume(): Promise<void> {
+    const settings = ["listen_addresses=", `unix_socket_directories=${this.#folder}`];
+    this.#server = this.#lab.spawn(
+      asNobody([
+        program("postgres"),
+        "-D",
+        join(this.#folder, "data"),
+        ...settings.flatMap((setting) => ["-c", setting]),
+      ]),
+    );
+    await this.#server.waitFor("database system is ready to accept connections");
+  }
+
+  /** At once: connections are broken off. */
+  async stop(): Promise<void> {
+    this.#server?.signal("SIGINT");
+    await this.#server?.ended;
+  }
+
+  /** An empty database; returns its URL. */
+  async database(name: string): Promise<string> {
+    await this.sql("postgres", `create database ${name}`);
+    return `postgres://registry@localhost/${name}?host=${encodeURIComponent(this.#folder)}`;
+  }
+
+  async sql(database: string, text: string): Promise<string> {
+    const place = ["-h", this.#folder, "-U", "registry", "-d", database];
+    return await run([program("psql"), ...place, "-v", "ON_ERROR_STOP=1", "-Atqc", text]);
+  }
+}
