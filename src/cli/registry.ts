@@ -2,6 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { withoutKeys } from "../bytes/secret-text.ts";
+import { planNetwork } from "../control/mesh/network-plan.ts";
 import { Identity } from "../control/registry/client.ts";
 import { type BackupSummary, backUp, restore } from "../control/registry/store/backup.ts";
 import type { Database } from "../control/registry/store/database.ts";
@@ -29,7 +30,7 @@ export async function registryCommands(args: readonly string[]): Promise<number>
       "/api/v1 takes the old signatures too: path and body are not in them",
     )
     .action(async (flags: RegistryRunOptions) => {
-      code = await runRegistry(flags);
+      code = await runRegistry({ planNetwork, ...flags });
     });
   onStore(registry.command("backup <file>"))
     .description("writes all of it into one file; of a --data folder while no registry runs on it")
