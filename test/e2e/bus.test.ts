@@ -103,6 +103,8 @@ labTest(
     const networks = Array.from({ length: 6 }, (_, at) =>
       sides(`gonet${at + 1}`, at < 2 ? 1 : at, [3000 + at, 4000 + at]),
     );
+    // The last two have one name: it says nothing.
+    const nameOf = (at: number): string => `9-${at + 1}-net${Math.min(at, 4)}`;
     let busiest = 0;
     let isDone = false;
     const watch = (async () => {
@@ -117,7 +119,7 @@ labTest(
       const sealed = seal(right.keys[1]);
       const old = { Name: "n", NodeID: "x", ...zosNetwork({ ...right, sealed }, goJsonPrefix) };
       return [
-        callers[0].call(1, "CreateNR", `9-${at + 1}-net`, zosNetwork(left, goJsonPrefix)),
+        callers[0].call(1, "CreateNR", nameOf(at), zosNetwork(left, goJsonPrefix)),
         callers[1].call(0, "CreateNR", old),
       ];
     });
@@ -157,8 +159,12 @@ labTest(
     ]);
     const { results: ports } = await go.call(1, "WireguardPorts");
     expect(ports[0]).toEqual(expect.arrayContaining([3000, 3001, 3005, 9943]));
-    expect(await go.call(1, "DeleteNR", "9-1-net")).toEqual({ results: [], error: null });
+    expect(await go.call(1, "DeleteNR", nameOf(0))).toEqual({ results: [], error: null });
     expect((await go.call(1, "GetSubnet", "gonet1")).error).toBe("there is no network gonet1");
+    expect((await go.call(1, "DeleteNR", nameOf(5))).error).toMatch(
+      /^several networks of 9 are called net4 \(gonet5, gonet6\): /,
+    );
+    expect((await go.call(1, "GetSubnet", "gonet5")).error).toBeNull();
   },
   LONG,
 );

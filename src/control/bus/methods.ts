@@ -321,9 +321,18 @@ function refuseOther(node: BusNode, network: string, id: string, kind: Workload[
 /** The network that a workload made: by twin and name, whatever id it came with. */
 function findByName({ networks }: BusNode, workload: string): string {
   const { owner, name } = parseWorkloadName(workload);
-  const own = networks.views().map(({ resource }) => resource);
-  const found = own.find((resource) => resource.owner === owner && resource.name === name);
-  return found?.id ?? zosNetworkId(owner, name);
+  const ids = networks
+    .views()
+    .filter(({ resource }) => resource.owner === owner && resource.name === name)
+    .map(({ resource }) => resource.id);
+  const usual = zosNetworkId(owner, name);
+  if (ids.length > 1 && !ids.includes(usual)) {
+    throw new RefusedError(
+      "conflict",
+      `several networks of ${owner} are called ${name} (${ids.sort().join(", ")}): remove one by the node's API, which takes an id`,
+    );
+  }
+  return ids.length === 1 ? ids[0]! : usual;
 }
 
 async function tap(node: BusNode, network: string, name: string): Promise<[string]> {
