@@ -68,7 +68,7 @@ const census = new Census({
   publish: async (nics) => {
     const response = await fetch(new URL("/census", registry.url), {
       method: "POST",
-      body: JSON.stringify({ nics, reachability: null }),
+      body: JSON.stringify({ nics, reachability: null, wireguardPorts: [] }),
       signal: AbortSignal.timeout(2_000),
     });
     if (!response.ok) throw new Error(`the registry answers ${response.status}`);

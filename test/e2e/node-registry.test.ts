@@ -76,7 +76,7 @@ async function addNetwork(machine: BootMachine): Promise<void> {
 }
 
 labTest(
-  "items 5, 9, 28: with the Internet it makes itself known; its networks come back whether or not the registry answers",
+  "items 5, 9, 28, 29: with the Internet it makes itself known; its networks come back whether or not the registry answers",
   async (lab) => {
     const { internet, machine } = await scene(lab);
     await internet.startRegistry();
@@ -105,6 +105,7 @@ labTest(
     expect(await machine.reaches("10.1.0.1", "work")).toBe(false);
     const before = await ask<NetworkSummary[]>(machine, "/v1/networks");
     expect(before).toMatchObject([{ id: "aaa", problem: null, workloads: 1 }]);
+    await untilCensus(internet, ({ body }) => body.wireguardPorts[0] === before[0]?.listenPort);
     // Started again it goes on with the bridge that is there: what has the marks of no network is not the networks' to collect.
     const { ifindex } = await machine.link("zos");
     node.signal("SIGTERM");

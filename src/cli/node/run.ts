@@ -7,8 +7,7 @@ import { parseBusAddress } from "../../control/bus/address.ts";
 import { Bus } from "../../control/bus/bus.ts";
 import { realClock } from "../../control/linux/clock.ts";
 import { parseBootParameters } from "../../control/model/boot-parameters.ts";
-import type { Nic } from "../../control/model/nic.ts";
-import { Agent, type PublishedReachability } from "../../control/node/agent.ts";
+import { Agent, type Published } from "../../control/node/agent.ts";
 import { BOOT_TIMES } from "../../control/node/boot/boot.ts";
 import { parseResponder } from "../../control/node/reachability/responder-name.ts";
 import { parseDecimal } from "../../route/address.ts";
@@ -56,7 +55,7 @@ export async function runNode(options: RunOptions): Promise<number> {
     uplink: options.uplink ?? parameters.uplink,
     clock: realClock,
     log: say,
-    publish: (nics, reachability) => publishCensus(registry ?? "", nics, reachability),
+    publish: (published) => publish(registry ?? "", published),
   });
   const server = new ApiServer({ agent, path: options.socket, log: say });
   const bus =
@@ -98,15 +97,11 @@ function portOf(text: string | undefined): number | undefined {
   return port;
 }
 
-async function publishCensus(
-  registry: string,
-  nics: readonly Nic[],
-  reachability: PublishedReachability | null,
-): Promise<void> {
+async function publish(registry: string, published: Published): Promise<void> {
   const response = await fetch(new URL("/census", registry), {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify({ nics, reachability }),
+    body: JSON.stringify(published),
     signal: AbortSignal.timeout(PUBLISH_MS),
   });
   if (!response.ok) throw new Error(`the registry answers ${response.status}`);

@@ -64,11 +64,17 @@ export interface AgentOptions {
   readonly respondPort?: number | undefined;
   readonly clock: Clock;
   readonly log: (level: "info" | "error", text: string) => void;
-  /** Takes the census to the registry, with how the node can be reached (null: nobody is asked). */
-  readonly publish: (
-    nics: readonly Nic[],
-    reachability: PublishedReachability | null,
-  ) => Promise<void>;
+  /** Takes to the registry what the node tells of itself. */
+  readonly publish: (published: Published) => Promise<void>;
+}
+
+/** The census, and what goes with it. */
+export interface Published {
+  readonly nics: readonly Nic[];
+  /** Null: nobody is asked. */
+  readonly reachability: PublishedReachability | null;
+  /** Listen ports of networks, ascending. */
+  readonly wireguardPorts: readonly number[];
 }
 
 /** A bus of messages, as the node's status shows it. */
@@ -154,6 +160,7 @@ export class Agent {
       exit: this.#exit,
       sockets,
       keepaliveOf: (peer) => this.keepaliveOf(peer),
+      onChange: () => this.#census.tell(),
       reservedPorts: [
         ...DEFAULT_RESERVED,
         ...(respondPort === undefined ? [] : [respondPort, respondPort + 1]),
@@ -211,8 +218,8 @@ export class Agent {
       log: say,
       match,
       read: () => readNics(undefined, this.#shells),
-      publish: (nics) => options.publish(nics, this.#published()),
-      beside: () => this.#published(),
+      publish: (nics) => options.publish({ nics, ...this.#beside() }),
+      beside: () => this.#beside(),
       // Without a registry there is nobody to publish to, ever.
       whenReady: () => this.#boot?.whenOnline() ?? new Promise(() => undefined),
       away: () => this.#boot?.probing ?? new Set(),
@@ -345,6 +352,12 @@ export class Agent {
     await this.#built;
     await this.networks.setExit(exit);
     this.#exit = exit;
+  }
+
+  /** What is published beside the NICs. */
+  #beside(): Omit<Published, "nics"> {
+    const wireguardPorts = this.networks.ports().used.map(({ port }) => port);
+    return { reachability: this.#published(), wireguardPorts };
   }
 
   #published(): PublishedReachability | null {

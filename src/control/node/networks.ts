@@ -40,6 +40,8 @@ export interface NetworksOptions {
   readonly portRange?: readonly [number, number] | undefined;
   readonly reservedPorts?: readonly number[] | undefined;
   readonly keepaliveOf?: KeepaliveOf | undefined;
+  /** Told after each change of a network, successful or not. */
+  readonly onChange?: (() => void) | undefined;
   readonly log?: ((level: "info" | "error", text: string) => void) | undefined;
   /** Told of each action before it is begun; `stepsAtOnce` 1 has each done alone. */
   readonly onAction?: ((action: Action) => void) | undefined;
@@ -73,6 +75,7 @@ export class Networks {
   readonly #entries = new Map<string, Entry>();
   readonly #lost: readonly string[];
   readonly #random: () => number;
+  readonly #onChange: () => void;
   #sockets: string | undefined;
   #isStopped = false;
 
@@ -81,6 +84,7 @@ export class Networks {
     this.#log = options.log ?? (() => undefined);
     this.#sockets = options.sockets;
     this.#random = options.random ?? Math.random;
+    this.#onChange = options.onChange ?? (() => undefined);
     const now = options.now ?? Date.now;
     this.#store = new Store(options.folder, now);
     this.#lock = new StateLock(options.folder);
@@ -430,7 +434,7 @@ export class Networks {
 
   #turn<Result>(id: string, work: () => Promise<Result>): Promise<Result> {
     if (this.#isStopped) return Promise.reject(new Error("the node is stopping"));
-    return this.#turns.run(id, work);
+    return this.#turns.run(id, work).finally(this.#onChange);
   }
 
   #entry(id: string): Entry {

@@ -8,6 +8,7 @@ import type { Lab, Namespace } from "../../../src/cli/demo/lab.ts";
 import { type IpRow, LabMachine, powerOn } from "../../../src/cli/demo/lab-machine.ts";
 import { type Background, run, until } from "../../../src/control/linux/command.ts";
 import type { Nic } from "../../../src/control/model/nic.ts";
+import type { Published } from "../../../src/control/node/agent.ts";
 import type { BootStatus } from "../../../src/control/node/boot/boot.ts";
 import type { ConfigurationStatus } from "../../../src/control/node/configuration.ts";
 
@@ -19,7 +20,7 @@ const here = (path: string): string => fileURLToPath(new URL(path, import.meta.u
 export interface PublishedCensus {
   /** The address that it came from. */
   readonly from: string;
-  readonly body: { readonly nics: readonly Nic[]; readonly reachability: unknown };
+  readonly body: Published;
 }
 
 /** The Internet: a namespace with the registry, to which routers are connected. */
