@@ -10,7 +10,7 @@ import { ping, pingUntil } from "../../src/cli/demo/measure.ts";
 import { LISTEN_PORT, makePair, type Pair } from "../../src/cli/demo/pair.ts";
 import { until } from "../../src/control/linux/command.ts";
 import type { InterfaceStatus } from "../../src/lane/status.ts";
-import { Capture } from "./harness/capture.ts";
+import { Capture, sendSingly } from "./harness/capture.ts";
 import { labTest } from "./harness/lab-test.ts";
 import { exchange } from "./uapi-client.ts";
 
@@ -130,6 +130,7 @@ describe("datagrams from strangers", () => {
 
   labTest("that repeat or change a peer's own are dropped, and its path stays", async (lab) => {
     const pair = await makeAttackedPair(lab);
+    await sendSingly(pair.a.namespace, pair.a.cable);
     const capture = await Capture.start(lab, pair.b.namespace, pair.b.cable);
     await pingUntil(pair.a.namespace, pair.b.inner4);
     expect((await ping(pair.a.namespace, pair.b.inner4, { count: 10 })).received).toBe(10);

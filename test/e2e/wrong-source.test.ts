@@ -9,7 +9,7 @@ import { addressLine, type Lab } from "../../src/cli/demo/lab.ts";
 import { ping, pingUntil } from "../../src/cli/demo/measure.ts";
 import { LISTEN_PORT, makePair, type Pair, type PairEnd } from "../../src/cli/demo/pair.ts";
 import { until } from "../../src/control/linux/command.ts";
-import { Capture } from "./harness/capture.ts";
+import { Capture, sendSingly } from "./harness/capture.ts";
 import { PacketCounters } from "./harness/counters.ts";
 import { withPort } from "./harness/ends.ts";
 import { labTest } from "./harness/lab-test.ts";
@@ -117,6 +117,7 @@ for (const roles of PAIRS) {
         const pair = await makePair(lab, { ...roles, carrier });
         const { a, b } = pair;
         await addElsewhere(a, carrier);
+        await sendSingly(a.namespace, a.cable);
         const capture = await Capture.start(lab, b.namespace, b.cable);
         await pingUntil(a.namespace, b.inner4);
         expect((await ping(a.namespace, b.inner4, { count: 10 })).received).toBe(10);

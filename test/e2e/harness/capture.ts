@@ -53,6 +53,11 @@ function parseFile(file: Buffer): Datagram[] {
   return found;
 }
 
+/** Has the kernel cut segmented sends before they leave by this interface, so that each datagram is captured for itself. */
+export async function sendSingly(namespace: Namespace, name: string): Promise<void> {
+  await namespace.ip([`link set dev ${name} gso_max_segs 1`]);
+}
+
 export class Capture {
   readonly #path: string;
   readonly #stop: () => Promise<unknown>;
