@@ -2,8 +2,8 @@
 import {
   createPrivateKey,
   createPublicKey,
-  generateKeyPairSync,
   type KeyObject,
+  randomBytes,
   sign,
   verify,
 } from "node:crypto";
@@ -14,6 +14,8 @@ const KEY_BYTES = 32;
 const KEY_ID = /^[1-9A-HJ-NP-Za-km-z]{32,44}$/;
 /** RFC 8410: what stands before the 32 bytes of an ed25519 key in DER. */
 const PUBLIC_PREFIX = Buffer.from("302a300506032b6570032100", "hex");
+/** RFC 8410 7: likewise of a private key (PKCS #8). */
+const PRIVATE_PREFIX = Buffer.from("302e020100300506032b657004220420", "hex");
 
 /** base58 as Bitcoin has it: leading zero bytes are "1". */
 export function toBase58(bytes: Uint8Array): string {
@@ -66,7 +68,12 @@ export class Identity {
   }
 
   static generate(): Identity {
-    return new Identity(generateKeyPairSync("ed25519").privateKey);
+    const der = Buffer.concat([PRIVATE_PREFIX, randomBytes(KEY_BYTES)]);
+    try {
+      return new Identity(createPrivateKey({ key: der, format: "der", type: "pkcs8" }));
+    } finally {
+      der.fill(0);
+    }
   }
 
   /** Of a private key in PEM (PKCS #8, as `openssl genpkey -algorithm ed25519` writes it); throws for another. */
