@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { type Identity, isSignedBy } from "./key.ts";
 
-/** Issue of the grid: a request is good for five minutes, on either side of the clock. */
+/** Ours: a request is good for five minutes, on either side of the clock. */
 export const WINDOW_S = 300;
 const LABEL = "wirehaul";
 const COMPONENTS = '("@method" "@authority" "@path" "@query" "content-digest")';
