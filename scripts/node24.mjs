@@ -4,7 +4,7 @@
  * lock file know nothing of it.
  *
  *   node scripts/node24.mjs              all of `npm test`
- *   node scripts/node24.mjs --quick      the unit project and a part of the e2e project
+ *   node scripts/node24.mjs --quick      test/unit, test/native and a part of the e2e project
  *   node scripts/node24.mjs FILTER ...   as `npm test -- FILTER ...`
  *   node scripts/node24.mjs --print      only fetches it and prints its path
  *
@@ -27,7 +27,7 @@ const INTEGRITY = {
 };
 /** What differs most between versions of Node and OpenSSL: crypto, memory, sockets, processes, descriptors. */
 const QUICK = [
-  ...["test/unit", "test/property", "test/native", "test/sim", "test/tidy"],
+  ...["test/unit", "test/native"],
   ...["library", "lifecycle", "crypto-backends", "secrets", "unprivileged"].map(
     (name) => `test/e2e/${name}.test.ts`,
   ),
