@@ -1,7 +1,6 @@
 /** `wirehaul node ...` and `wirehaul network ...`: the node agent, and what asks it. Each answer is the API's, as text or with --json. */
 import { readFileSync } from "node:fs";
-import { Command, CommanderError, Option } from "commander";
-import { withoutKeys } from "../bytes/secret-text.ts";
+import { Command, Option } from "commander";
 import { API_SOCKET, askApi } from "../control/api/client.ts";
 import type { Nic } from "../control/model/nic.ts";
 import type { Workload } from "../control/model/workload.ts";
@@ -21,6 +20,7 @@ import {
   summaryLines,
   workloadLines,
 } from "./node/show.ts";
+import { runProgram } from "./program.ts";
 
 interface Common {
   readonly socket: string;
@@ -174,15 +174,7 @@ export async function nodeCommands(args: readonly string[]): Promise<number> {
         () => [],
       ),
     );
-  try {
-    await program.parseAsync(args, { from: "user" });
-    return code;
-  } catch (error) {
-    // Commander has said it already.
-    if (error instanceof CommanderError) return error.exitCode;
-    process.stderr.write(`wirehaul: ${withoutKeys((error as Error).message)}\n`);
-    return 1;
-  }
+  return await runProgram(program, args, () => code);
 }
 
 function readText(file: string): string {

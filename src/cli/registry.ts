@@ -1,12 +1,12 @@
 /** `wirehaul registry ...`: the registry itself, its backups, identities, and what farmers and admins ask of it. */
 import { writeFileSync } from "node:fs";
-import { Command, CommanderError } from "commander";
-import { withoutKeys } from "../bytes/secret-text.ts";
+import { Command } from "commander";
 import { planNetwork } from "../control/mesh/network-plan.ts";
 import { Identity } from "../control/registry/client.ts";
 import { type BackupSummary, backUp, restore } from "../control/registry/store/backup.ts";
 import type { Database } from "../control/registry/store/database.ts";
 import { type DatabasePlace, openDatabase } from "../control/registry/store/open.ts";
+import { runProgram } from "./program.ts";
 import { type Asking, asking, clientOf, print } from "./registry/asking.ts";
 import { addNetworkCommands } from "./registry/network.ts";
 import { type RegistryRunOptions, runRegistry } from "./registry/run.ts";
@@ -110,15 +110,7 @@ export async function registryCommands(args: readonly string[]): Promise<number>
     },
   );
   addNetworkCommands(registry);
-  try {
-    await program.parseAsync(args, { from: "user" });
-    return code;
-  } catch (error) {
-    // Commander has said it already.
-    if (error instanceof CommanderError) return error.exitCode;
-    process.stderr.write(`wirehaul: ${withoutKeys((error as Error).message)}\n`);
-    return 1;
-  }
+  return await runProgram(program, args, () => code);
 }
 
 function onStore(command: Command): Command {

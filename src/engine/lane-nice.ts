@@ -1,11 +1,9 @@
 /** How far a lane's thread is ahead of other programs when they want the same core (nice(2)). */
 import { withoutKeys } from "../bytes/secret-text.ts";
+import { NICE_MAX, NICE_MIN } from "../io/thread-nice.ts";
 
 /** Ours, added to what the process has: whoever receives must get to its socket as often as the lane does (docs/decisions/0021). */
 export const LANE_NICE = 0;
-/** nice(2). */
-const NICE_MIN = -20;
-const NICE_MAX = 19;
 
 /** A whole number as people write it; throws with the fix. `source` names where it stands. */
 export function parseNice(text: string, source: string): number {

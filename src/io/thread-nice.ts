@@ -1,8 +1,9 @@
 /** The scheduler's priority of the calling thread. */
 import { getPriority, setPriority } from "node:os";
 
-const NICE_MIN = -20;
-const NICE_MAX = 19;
+/** nice(2). */
+export const NICE_MIN = -20;
+export const NICE_MAX = 19;
 
 /**
  * Adds to the niceness of the calling thread alone: on Linux, setpriority(2) of 0 is the thread's, not the process's. Returns what it

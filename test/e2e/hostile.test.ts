@@ -134,11 +134,7 @@ describe("datagrams from strangers", () => {
     const capture = await Capture.start(lab, pair.b.namespace, pair.b.cable);
     await pingUntil(pair.a.namespace, pair.b.inner4);
     expect((await ping(pair.a.namespace, pair.b.inner4, { count: 10 })).received).toBe(10);
-    const seen = await until("pings and a handshake are in the capture", () => {
-      const sent = capture.datagrams().filter(({ targetPort }) => targetPort === LISTEN_PORT);
-      const isComplete = [1, 4].every((type) => sent.some(({ payload }) => payload[0] === type));
-      return isComplete && sent.length > 10 ? sent.map(({ payload }) => payload) : undefined;
-    });
+    const seen = await capture.conversation();
     const initiations = seen.filter((payload) => payload[0] === 1);
     const transports = seen.filter((payload) => payload[0] === 4);
     const changed = transports.map((payload) => {

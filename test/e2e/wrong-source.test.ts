@@ -8,7 +8,6 @@ import { generateKeys } from "../../src/cli/demo/keys.ts";
 import { addressLine, type Lab } from "../../src/cli/demo/lab.ts";
 import { ping, pingUntil } from "../../src/cli/demo/measure.ts";
 import { LISTEN_PORT, makePair, type Pair, type PairEnd } from "../../src/cli/demo/pair.ts";
-import { until } from "../../src/control/linux/command.ts";
 import { Capture, sendSingly } from "./harness/capture.ts";
 import { PacketCounters } from "./harness/counters.ts";
 import { withPort } from "./harness/ends.ts";
@@ -121,11 +120,7 @@ for (const roles of PAIRS) {
         const capture = await Capture.start(lab, b.namespace, b.cable);
         await pingUntil(a.namespace, b.inner4);
         expect((await ping(a.namespace, b.inner4, { count: 10 })).received).toBe(10);
-        const recorded = await until("pings and a handshake are in the capture", () => {
-          const sent = capture.datagrams().filter(({ targetPort }) => targetPort === LISTEN_PORT);
-          const isWhole = [1, 4].every((type) => sent.some(({ payload }) => payload[0] === type));
-          return isWhole && sent.length > 10 ? sent.map(({ payload }) => payload) : undefined;
-        });
+        const recorded = await capture.conversation();
         await capture.stop();
         const changed = recorded.map((payload) => {
           const copy = Buffer.from(payload);

@@ -7,7 +7,7 @@ import type { InterfaceStatus, PeerStatus } from "../../lane/status.ts";
 import type { PortLease } from "../model/desired-state.ts";
 import { censusSchema, type Nic } from "../model/nic.ts";
 import { nodeConfigSchema } from "../model/node-config.ts";
-import type { FamilyReachability } from "../model/reachability.ts";
+import { reachabilitySchema } from "../model/reachability.ts";
 import { type Workload, workloadSchema } from "../model/workload.ts";
 import type { AgentStatus, BusStatus } from "../node/agent.ts";
 import type { BootStatus } from "../node/boot/boot.ts";
@@ -83,17 +83,6 @@ export const configurationAnswer: z.ZodType<ConfigurationStatus, unknown> = z.st
   config: nodeConfigSchema,
 });
 
-const family: z.ZodType<FamilyReachability> = z.strictObject({
-  verdict: z.enum(["public", "hidden", "unknown"]),
-  why: text,
-  seen: text.nullable(),
-  address: text.nullable(),
-  lifetimeMs: time.nullable(),
-  lifetimeBelowMs: time.nullable(),
-  keepaliveSeconds: count,
-  checkedMs: time.nullable(),
-});
-
 const bus: z.ZodType<BusStatus> = z.strictObject({
   address: text,
   isConnected: z.boolean(),
@@ -107,7 +96,7 @@ const bus: z.ZodType<BusStatus> = z.strictObject({
 export const statusAnswer: z.ZodType<AgentStatus, unknown> = z.strictObject({
   boot: boot.nullable(),
   configuration: configurationAnswer.nullable(),
-  reachability: z.strictObject({ ipv4: family, ipv6: family }).nullable(),
+  reachability: reachabilitySchema.nullable(),
   isCensusPublished: z.boolean(),
   bus: bus.nullable(),
   networks: count,

@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { parseBase64Key } from "../../bytes/base64.ts";
+import { toBase58 } from "../model/base58.ts";
 import { addressText, cidrOf, contains, formatCidr, networkOf } from "../model/cidr.ts";
 import { ID_LENGTH_MAX, isId, shortId } from "../model/names.ts";
 import { RefusedError } from "../model/problem.ts";
@@ -80,7 +81,7 @@ export function parseWorkloadName(id: string): WorkloadName {
 
 /** The id that zos gives to a twin's network, and its callers compute themselves. */
 export function zosNetworkId(twin: string, name: string): string {
-  return base58(createHash("md5").update(`${twin}:${name}`).digest()).slice(0, ID_LENGTH_MAX);
+  return toBase58(createHash("md5").update(`${twin}:${name}`).digest()).slice(0, ID_LENGTH_MAX);
 }
 
 /** Our id for what a caller takes for an id: mostly itself. */
@@ -181,17 +182,6 @@ function peersOf(peers: readonly ZosPeer[]): object[] {
     ...(Subnet === "" ? {} : { subnet: Subnet }),
     allowedIps: [...new Set(lists[at])].filter((prefix) => holder.get(prefix) === at),
   }));
-}
-
-const BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
-
-/** Bitcoin's base58: a big number, with a "1" for each zero byte in front. */
-function base58(bytes: Uint8Array): string {
-  let value = BigInt(`0x${Buffer.from(bytes).toString("hex")}`);
-  let digits = "";
-  for (; value > 0n; value /= 58n) digits = `${BASE58[Number(value % 58n)]}${digits}`;
-  const zeros = bytes.findIndex((byte) => byte !== 0);
-  return "1".repeat(zeros < 0 ? bytes.length : zeros) + digits;
 }
 
 /** An argument that is a workload's id or an older zos's whole NetResource. */

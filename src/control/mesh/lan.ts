@@ -3,21 +3,10 @@
  * Pure.
  */
 import { cidrOf, formatCidr, networkOf, normalCidr, overlaps } from "../model/cidr.ts";
-import type { Nic } from "../model/nic.ts";
+import { NO_HOSTS } from "../model/network-resource.ts";
+import { BRIDGE_MARKS, type Nic } from "../model/nic.ts";
 import type { GridNode, Standing } from "./grid.ts";
 
-/** Never a way between two machines: this host, loopback, link-local (needs a scope), multicast and beyond (RFC 6890). */
-const NO_WAY: readonly string[] = [
-  "0.0.0.0/8",
-  "127.0.0.0/8",
-  "169.254.0.0/16",
-  "224.0.0.0/3",
-  "::/8",
-  "fe80::/10",
-  "ff00::/8",
-];
-/** Bridges that Wirehaul makes on NICs: the NIC's addresses are on them. */
-const BRIDGES: readonly string[] = ["uplink", "nic-bridge"];
 /** RFC 4291 2.5.4: a LAN has 64 bits of an IPv6 address. */
 const SITE_LENGTH6 = 64;
 
@@ -25,10 +14,11 @@ const SITE_LENGTH6 = 64;
 export function lanAddresses(nics: readonly Nic[]): string[] {
   const found = new Set<string>();
   for (const { up, carrier, mark, addresses } of nics) {
-    if (!up || !carrier || (mark !== undefined && !BRIDGES.includes(mark))) continue;
+    if (!up || !carrier || (mark !== undefined && !BRIDGE_MARKS.includes(mark))) continue;
     for (const text of addresses) {
       const address = cidrOf(text);
-      if (!NO_WAY.some((other) => overlaps(cidrOf(other), address))) found.add(formatCidr(address));
+      if (!NO_HOSTS.some((other) => overlaps(cidrOf(other), address)))
+        found.add(formatCidr(address));
     }
   }
   return [...found].sort();

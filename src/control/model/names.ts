@@ -3,8 +3,8 @@
  * 15), MAC addresses, and the marks by which Wirehaul knows its own things. Pure.
  */
 import { createHash } from "node:crypto";
+import { BASE58 } from "./base58.ts";
 
-const BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
 /** linux/if.h: 15 bytes of a name, less "n-". */
 export const ID_LENGTH_MAX = 13;
 const ID = /^[1-9A-HJ-NP-Za-km-z]{1,13}$/;

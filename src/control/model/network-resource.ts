@@ -73,7 +73,7 @@ const MTU_MIN = 576;
 const MTU_MAX = 65_455;
 const MTU_MIN_IPV6 = 1_280;
 /** RFC 6890: this network, loopback, link-local, multicast and beyond. */
-const NO_HOSTS: readonly string[] = [
+export const NO_HOSTS: readonly string[] = [
   "0.0.0.0/8",
   "127.0.0.0/8",
   "169.254.0.0/16",

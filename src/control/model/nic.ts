@@ -56,6 +56,9 @@ export const nicSchema: z.ZodType<Nic> = z.object({
 /** A census as it travels and is kept: NICs in the order of their names. */
 export const censusSchema: z.ZodType<readonly Nic[]> = z.array(nicSchema);
 
+/** Marks of bridges that Wirehaul makes on NICs: the NICs' addresses are on them. */
+export const BRIDGE_MARKS: readonly string[] = ["uplink", "nic-bridge"];
+
 /** The link that a setting means by name or by MAC address; a port before its bridge, which may have the same MAC. */
 export function findNic<
   T extends { readonly name: string; readonly mac: string; readonly kind: string },

@@ -66,11 +66,14 @@ const familySchema: z.ZodType<FamilyReachability> = z.strictObject({
   keepaliveSeconds: z.int().min(KEEPALIVE_MIN).max(KEEPALIVE_MAX),
   checkedMs: milliseconds,
 });
-const schema: z.ZodType<Reachability> = z.strictObject({ ipv4: familySchema, ipv6: familySchema });
+export const reachabilitySchema: z.ZodType<Reachability> = z.strictObject({
+  ipv4: familySchema,
+  ipv6: familySchema,
+});
 
 /** Parses what was stored. Throws what is wrong with it. */
 export function parseReachability(value: unknown): Reachability {
-  return schema.parse(value);
+  return reachabilitySchema.parse(value);
 }
 
 /** What is kept over a restart: without the ports of probes, and times, which change with each. */

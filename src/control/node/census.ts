@@ -6,7 +6,7 @@
 import { Bell, type Clock } from "../linux/clock.ts";
 import { readNics } from "../linux/nics.ts";
 import { backoffMs } from "../model/backoff.ts";
-import type { Nic } from "../model/nic.ts";
+import { BRIDGE_MARKS, type Nic } from "../model/nic.ts";
 import { isMatch, type NicMatch } from "./boot/candidates.ts";
 
 export interface CensusOptions {
@@ -26,8 +26,6 @@ export interface CensusOptions {
   readonly read?: (() => Promise<readonly Nic[]>) | undefined;
 }
 
-/** Marks of bridges that the census shows beside the NICs. */
-const BRIDGES: readonly (string | undefined)[] = ["uplink", "nic-bridge"];
 /** Ours: a burst of events is over. */
 const SETTLE_MS = 250;
 /** A read that takes long, on a machine with thousands of links, is done this much more seldom. Ours. */
@@ -123,7 +121,7 @@ export class Census {
       (nic) =>
         !absent.has(nic.name) &&
         ((isMatch(match, nic) && nic.mark === undefined) ||
-          (nic.kind === "bridge" && nic.mark !== undefined && BRIDGES.includes(nic.mark))),
+          (nic.kind === "bridge" && nic.mark !== undefined && BRIDGE_MARKS.includes(nic.mark))),
     );
     for (const name of absent) {
       const known = this.#current?.find((nic) => nic.name === name);

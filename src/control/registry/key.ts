@@ -7,8 +7,8 @@ import {
   sign,
   verify,
 } from "node:crypto";
+import { BASE58, toBase58 } from "../model/base58.ts";
 
-const BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
 const KEY_BYTES = 32;
 /** 32 bytes of base58. */
 const KEY_ID = /^[1-9A-HJ-NP-Za-km-z]{32,44}$/;
@@ -16,15 +16,6 @@ const KEY_ID = /^[1-9A-HJ-NP-Za-km-z]{32,44}$/;
 const PUBLIC_PREFIX = Buffer.from("302a300506032b6570032100", "hex");
 /** RFC 8410 7: likewise of a private key (PKCS #8). */
 const PRIVATE_PREFIX = Buffer.from("302e020100300506032b657004220420", "hex");
-
-/** base58 as Bitcoin has it: leading zero bytes are "1". */
-export function toBase58(bytes: Uint8Array): string {
-  let value = BigInt(`0x0${Buffer.from(bytes).toString("hex")}`);
-  let text = "";
-  for (; value > 0n; value /= 58n) text = BASE58[Number(value % 58n)]! + text;
-  const zeros = bytes.findIndex((byte) => byte !== 0);
-  return "1".repeat(zeros < 0 ? bytes.length : zeros) + text;
-}
 
 /** The 32 bytes of a key id; undefined: it is none. */
 export function keyBytes(keyId: string): Buffer | undefined {

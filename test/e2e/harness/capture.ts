@@ -2,6 +2,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Lab, Namespace } from "../../../src/cli/demo/lab.ts";
+import { LISTEN_PORT } from "../../../src/cli/demo/pair.ts";
+import { until } from "../../../src/control/linux/command.ts";
 
 export interface Datagram {
   readonly family: 4 | 6;
@@ -79,6 +81,15 @@ export class Capture {
   /** What has been seen so far. */
   datagrams(): Datagram[] {
     return parseFile(readFileSync(this.#path));
+  }
+
+  /** What a node was sent at its listen port, once a handshake and more than ten datagrams are there. */
+  async conversation(): Promise<Buffer[]> {
+    return await until("pings and a handshake are in the capture", () => {
+      const sent = this.datagrams().filter(({ targetPort }) => targetPort === LISTEN_PORT);
+      const isWhole = [1, 4].every((type) => sent.some(({ payload }) => payload[0] === type));
+      return isWhole && sent.length > 10 ? sent.map(({ payload }) => payload) : undefined;
+    });
   }
 
   async stop(): Promise<Datagram[]> {

@@ -1,9 +1,10 @@
 /** The old API's routes as data: paths, bodies and status codes of BCDB (research, section 4), served below `/api/v1` and `/explorer`. */
 import { z } from "zod";
 import { ApiError } from "../../api/errors.ts";
+import { toBase58 } from "../../model/base58.ts";
 import { RefusedError } from "../../model/problem.ts";
 import type { Actor } from "../actor.ts";
-import { keyBytes, toBase58 } from "../key.ts";
+import { keyBytes } from "../key.ts";
 import { addFarm, addUser, type FarmView, type UserView } from "../people.ts";
 import type { Query } from "../schemas.ts";
 import type { Queries } from "../store/database.ts";

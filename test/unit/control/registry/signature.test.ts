@@ -2,7 +2,8 @@
 import { createHash, createPublicKey, verify } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { Identity, isSignedBy, keyBytes, toBase58 } from "../../../../src/control/registry/key.ts";
+import { toBase58 } from "../../../../src/control/model/base58.ts";
+import { Identity, isSignedBy, keyBytes } from "../../../../src/control/registry/key.ts";
 import {
   isGenuine,
   isTimely,
