@@ -30,6 +30,59 @@ function siblingsAt(lane: number): {
   return { siblings: { lane, count: 3, post: (to, note) => posted.push([to, note]) }, posted };
 }
 
+describe("the sockets of another namespace", () => {
+  it("are opened on the same port; sources of the old one are forgotten", () => {
+    const { siblings, posted } = siblingsAt(0);
+    const made = up(siblings);
+    withSource(made, "192.0.2.1");
+    posted.length = 0;
+    expect(made.iface.moveSockets(9)).toBe(0);
+    expect([made.udp.namespaceFd, made.udp.calls.at(-1)]).toEqual([9, "open 40000 0"]);
+    expect(hasSource(peerOf(made).endpoint, 0)).toBe(false);
+    // Followers have theirs there, too.
+    expect(posted.map(([to, note]) => [to, note.kind])).toEqual([
+      [1, "sockets"],
+      [2, "sockets"],
+    ]);
+  });
+
+  it("that can't be opened leave those in use, and where they are", () => {
+    const made = up();
+    made.udp.openStatus = EADDRINUSE;
+    expect(made.iface.moveSockets(9)).toBe(EADDRINUSE);
+    expect([made.udp.namespaceFd, made.udp.isOpen]).toEqual([-1, true]);
+  });
+
+  it("are opened when the interface comes up, and by its leader alone", () => {
+    const down = stub();
+    expect(down.iface.moveSockets(9)).toBe(0);
+    expect([down.udp.namespaceFd, down.udp.calls]).toEqual([9, []]);
+    const follower = up(siblingsAt(1).siblings);
+    expect(follower.iface.moveSockets(9)).toBe(0);
+    expect(follower.udp.calls.some((call) => call.startsWith("open"))).toBe(false);
+  });
+});
+
+describe("routes that change", () => {
+  it("take the source of a peer whose packets would leave by another interface, and no other", () => {
+    for (const isRightlyBound of [true, false]) {
+      const made = up();
+      withSource(made, "192.0.2.1");
+      made.udp.isRightlyBound = isRightlyBound;
+      speak(made);
+      expect(hasSource(peerOf(made).endpoint, 0)).toBe(true);
+      made.iface.handleReady(made.udp.routesTag, 1, made.moment);
+      expect(made.udp.calls.at(-1)).toBe("routes");
+      made.iface.tunnel.startPeer(peerOf(made), true, {
+        ...made.moment,
+        now: made.moment.now + 6_000,
+      });
+      made.iface.flush();
+      expect(hasSource(peerOf(made).endpoint, 0)).toBe(isRightlyBound);
+    }
+  });
+});
+
 describe("the link", () => {
   it("that comes up opens the sockets and gives the MTU; that goes down closes them and keeps the port", () => {
     const made = up();

@@ -75,6 +75,7 @@ export class StubUdp implements UdpPort {
   isOpen = false;
   port = 0;
   namespaceFd = -1;
+  isRightlyBound = true;
   openStatus = 0;
   markStatus = 0;
   /** Status of what is sent, and of what is sent again. */
@@ -102,7 +103,7 @@ export class StubUdp implements UdpPort {
   }
 
   isBoundRightly(): boolean {
-    return true;
+    return this.isRightlyBound;
   }
 
   handOut(): readonly SocketPair[] {
