@@ -22,8 +22,12 @@ import { LaneStats } from "./stats.ts";
 
 /** Ours: handshake messages worked off in a turn that brought few datagrams. See {@link Interface.handleTime}. */
 const HANDSHAKES_PER_TURN = 32;
-/** asm-generic/errno-base.h. */
+/** Ours: between tries to open the sockets of an interface that is up; doubled each time, to the second. */
+const REOPEN_FIRST_MS = 1_000;
+const REOPEN_MAX_MS = 32_000;
+/** asm-generic/errno-base.h, asm-generic/errno.h. */
 const EACCES = -13;
+const EADDRINUSE = -98;
 const EPOLLERR = 0x8;
 const EPOLLHUP = 0x10;
 
@@ -66,6 +70,11 @@ export class Interface implements OutboxSink {
   readonly #siblings: LaneSiblings | undefined;
   readonly #isLeader: boolean;
   #isLeaderUp: boolean;
+  /** Of the leader: followers who still have the sockets of before it went down, and with them the port. */
+  #unreleased = 0;
+  /** When sockets that could not be opened are tried again, and how long after the last time that is. */
+  #reopenMs: number = Number.POSITIVE_INFINITY;
+  #reopenDelayMs = REOPEN_FIRST_MS;
 
   constructor(ports: InterfaceParts, tun: TunPort, udp: UdpPort, log: InterfaceLog) {
     this.#siblings = ports.siblings;
@@ -94,9 +103,10 @@ export class Interface implements OutboxSink {
     }
     this.tunnel.setMtu(this.link.mtu);
     const { state } = this.tunnel;
-    const isUp = this.link.isUp && this.#isLeaderUp;
+    // A link that comes up right after it went down waits for the followers to let go of the port.
+    const isUp = this.link.isUp && this.#isLeaderUp && this.#unreleased === 0;
     if (isUp && !state.isUp) {
-      if (this.#isLeader) this.#openSockets();
+      if (this.#isLeader) this.#openSockets(moment);
       this.tunnel.up(moment);
       this.flush();
     } else if (!isUp && state.isUp) {
@@ -105,12 +115,18 @@ export class Interface implements OutboxSink {
       if (!this.#isLeader) return;
       if (this.#udp.isOpen) this.listenPort = this.#udp.port;
       this.#udp.close();
-      this.#tellFollowers(false);
+      this.#reopenMs = Number.POSITIVE_INFINITY;
+      this.#unreleased = this.#tellFollowers(false);
     }
   }
 
   /** A note of sibling `from` came. */
   takeNote(from: number, note: LaneNote, moment: Moment): void {
+    if (note.kind === "released") {
+      this.#unreleased--;
+      this.followLink(moment);
+      return;
+    }
     if (note.kind !== "sockets") {
       this.tunnel.takeNote(from, note, moment);
       this.flush();
@@ -120,6 +136,7 @@ export class Interface implements OutboxSink {
     this.tunnel.state.flood.reset();
     if (this.mark !== 0) this.setMark(this.mark);
     this.#isLeaderUp = note.isUp;
+    if (!note.isUp) this.#siblings?.post(from, { kind: "released" });
     this.followLink(moment);
   }
 
@@ -147,6 +164,7 @@ export class Interface implements OutboxSink {
     const budget = Math.max(HANDSHAKES_PER_TURN, received >>> 1);
     const more = this.tunnel.handleHandshakes(budget, moment);
     this.#shedFlood(moment.now);
+    if (this.#reopenMs <= moment.now) this.#openSockets(moment);
     this.flush();
     this.#settledReceived = stats.datagramsReceived;
     this.#settledSent = stats.datagramsSent;
@@ -155,7 +173,8 @@ export class Interface implements OutboxSink {
 
   /** When {@link handleTime} has something to do. */
   nextDeadline(): number {
-    return Math.min(this.tunnel.nextDeadline(), this.tunnel.state.flood.deadline);
+    const { tunnel } = this;
+    return Math.min(tunnel.nextDeadline(), tunnel.state.flood.deadline, this.#reopenMs);
   }
 
   /** Sends what the tunnel has put out. */
@@ -196,11 +215,17 @@ export class Interface implements OutboxSink {
       return 0;
     }
     const status = this.#udp.open(port, this.mark);
+    if (status === EADDRINUSE && this.#unreleased > 0) {
+      // Perhaps by followers, who are about to let go. Whether by others shows when the interface comes up.
+      this.listenPort = port;
+      return 0;
+    }
     // The answer is a number: what is lacking goes into the log.
     if (status === EACCES) this.#log?.(portProblem(port, status), status);
     if (status < 0) return status;
     this.tunnel.state.flood.reset();
     this.listenPort = port;
+    this.#reopenMs = Number.POSITIVE_INFINITY;
     // Down: the port was only tried, so that a conflict is told now; it is bound when the interface comes up.
     if (this.tunnel.state.isUp) this.#tellFollowers(true);
     else this.#udp.close();
@@ -223,6 +248,7 @@ export class Interface implements OutboxSink {
       return status;
     }
     state.flood.reset();
+    this.#reopenMs = Number.POSITIVE_INFINITY;
     this.#tellFollowers(true);
     return 0;
   }
@@ -247,20 +273,31 @@ export class Interface implements OutboxSink {
     this.#routes.noteChange();
   }
 
-  #openSockets(): void {
+  /** What can't be opened is tried again, for as long as the interface is up: whoever has the port may go. */
+  #openSockets({ now }: Moment): void {
+    const isFirst = this.#reopenMs === Number.POSITIVE_INFINITY;
     const status = this.#udp.isOpen ? 0 : this.#udp.open(this.listenPort, this.mark);
     this.tunnel.state.flood.reset();
-    if (status < 0) this.#log?.(portProblem(this.listenPort, status), status);
+    if (status < 0) {
+      this.#reopenDelayMs = isFirst
+        ? REOPEN_FIRST_MS
+        : Math.min(2 * this.#reopenDelayMs, REOPEN_MAX_MS);
+      this.#reopenMs = now + this.#reopenDelayMs;
+      if (!isFirst) return;
+      this.#log?.(portProblem(this.listenPort, status), status);
+    } else this.#reopenMs = Number.POSITIVE_INFINITY;
     this.#tellFollowers(true);
   }
 
-  #tellFollowers(isUp: boolean): void {
-    if (this.#siblings === undefined) return;
+  /** Gives how many there are. */
+  #tellFollowers(isUp: boolean): number {
+    if (this.#siblings === undefined) return 0;
     const pairs: readonly SocketPair[] = this.#udp.handOut();
     for (let lane = 1; lane < this.#siblings.count; lane++) {
       const pair = pairs[lane - 1] ?? NO_SOCKETS;
       this.#siblings.post(lane, { kind: "sockets", isUp, pair });
     }
+    return this.#siblings.count - 1;
   }
 
   /** A flood of initiations is best thrown away where it costs no turn of the lane: in the kernel. */

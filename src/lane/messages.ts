@@ -25,7 +25,9 @@ export interface LaneData {
 export type LaneNote =
   | SiblingNote
   /** From the leader: your sockets, which are yours from now on; what you had is to be closed. */
-  | { readonly kind: "sockets"; readonly isUp: boolean; readonly pair: SocketPair };
+  | { readonly kind: "sockets"; readonly isUp: boolean; readonly pair: SocketPair }
+  /** To the leader, who said that all is down: what I had is closed, the port is free of me. */
+  | { readonly kind: "released" };
 
 /** What goes over the port between two lanes; the receiver's event is signalled after it. */
 export interface BetweenLanes {

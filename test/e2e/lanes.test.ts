@@ -13,6 +13,7 @@ import { makePair } from "../../src/cli/demo/pair.ts";
 import { configurationText, WireguardNode } from "../../src/cli/demo/wireguard-node.ts";
 import { attempt, type Background, run, until } from "../../src/control/linux/command.ts";
 import { homeOf } from "../../src/tunnel/siblings.ts";
+import { socketsOn } from "./harness/bound-sockets.ts";
 import { labTest } from "./harness/lab-test.ts";
 import { statusOf } from "./harness/status.ts";
 import { REFERENCE, SUBJECT } from "./harness/subject.ts";
@@ -22,12 +23,6 @@ const PORT = 51_820;
 const SPOKES = 6;
 const ENGINE_USER = fileURLToPath(new URL("./engine-user.mjs", import.meta.url));
 const spread = { WIREHAUL_LANES: `${LANES}` };
-
-/** UDP sockets bound to `port` in a namespace. */
-async function socketsOn(namespace: Namespace, port: number): Promise<number> {
-  const text = await run(namespace.command(["ss", "-Hlun", `sport = :${port}`]));
-  return text.trim().split("\n").filter(Boolean).length;
-}
 
 function laneKeys(count: number): Set<number> {
   return new Set(Array.from({ length: count }, (_, lane) => lane));

@@ -1,4 +1,5 @@
 /** One WireGuard interface in a namespace, served by any implementation and driven by `wg` and `ip`. */
+import { readFileSync } from "node:fs";
 import { attempt, type Background, run, until } from "../../control/linux/command.ts";
 import { type Implementation, startCommand } from "./implementations.ts";
 import { generateKeys, type KeyPair } from "./keys.ts";
@@ -86,8 +87,23 @@ export class WireguardNode {
       if (!this.program.isRunning) {
         throw new Error(`${this.program.title} ended early: ${this.program.output}`);
       }
+      // `wg` removes a socket that has a name and does not listen yet, and wireguard-go ends without one.
+      if (this.implementation !== "wirehaul" && !this.#listens()) return false;
       return (await attempt(["wg", "show", this.name, "dump"])).code === 0;
     });
+  }
+
+  /** By the kernel's list of Unix sockets (proc(5); flag __SO_ACCEPTCON of net/unix/af_unix.c), without connecting. */
+  #listens(): boolean {
+    try {
+      const sockets = readFileSync(`/proc/${this.program.pid}/net/unix`, "utf8").split("\n");
+      return sockets.some(
+        (line) => line.includes(" 00010000 ") && line.endsWith(`/wireguard/${this.name}.sock`),
+      );
+    } catch {
+      // It has ended: told by the caller.
+      return false;
+    }
   }
 
   /** A file with a secret, for the arguments of `wg` that want one. */

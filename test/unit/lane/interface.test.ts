@@ -4,6 +4,7 @@ import type { LaneSiblings } from "../../../src/lane/interface.ts";
 import type { LaneNote } from "../../../src/lane/messages.ts";
 import { Drop } from "../../../src/tunnel/drop.ts";
 import { hasSource } from "../../../src/tunnel/endpoint.ts";
+import type { Moment } from "../../../src/tunnel/state.ts";
 import { peerOf, type Stub, speak, stub, withSource } from "./stub-ports.ts";
 
 const EADDRINUSE = -98;
@@ -111,6 +112,60 @@ describe("the link", () => {
     made.tun.link = { index: 3, isUp: false, mtu: 1_400 };
     made.iface.followLink(made.moment);
     expect(made.iface.listenPort).toBe(7);
+  });
+
+  it("tries a port that is taken again, ever more rarely, until it is free", () => {
+    const made = stub();
+    const { iface, udp, moment } = made;
+    iface.listenPort = 7;
+    udp.openStatus = EADDRINUSE;
+    const opened = (): number => udp.calls.filter((call) => call === "open 7 0").length;
+    iface.followLink(moment);
+    expect([opened(), iface.nextDeadline()]).toEqual([1, moment.now + 1_000]);
+    const momentAfter = (ms: number): Moment => ({ ...moment, now: moment.now + ms });
+    iface.handleTime(momentAfter(999));
+    expect(opened()).toBe(1);
+    for (const [ms, next] of [
+      [1_000, 3_000],
+      [3_000, 7_000],
+      [7_000, 15_000],
+      [15_000, 31_000],
+      [31_000, 63_000],
+      [63_000, 95_000],
+    ] as const) {
+      const before = opened();
+      iface.handleTime(momentAfter(ms));
+      expect([opened(), iface.nextDeadline()]).toEqual([before + 1, moment.now + next]);
+    }
+    // It is told of once.
+    expect(made.log).toHaveLength(1);
+    udp.openStatus = 0;
+    iface.handleTime(momentAfter(95_000));
+    expect([udp.isOpen, iface.nextDeadline()]).toEqual([true, Number.POSITIVE_INFINITY]);
+  });
+
+  it("does not try again when it is down, or has another port", () => {
+    for (const change of [
+      (made: Stub) => {
+        made.tun.link = { index: 3, isUp: false, mtu: 1_400 };
+        made.iface.followLink(made.moment);
+      },
+      (made: Stub) => {
+        made.udp.openStatus = 0;
+        expect(made.iface.setListenPort(8)).toBe(0);
+      },
+      (made: Stub) => {
+        made.udp.openStatus = 0;
+        expect(made.iface.moveSockets(9)).toBe(0);
+      },
+    ]) {
+      const made = stub();
+      made.udp.openStatus = EADDRINUSE;
+      made.iface.followLink(made.moment);
+      expect(made.iface.nextDeadline()).toBe(made.moment.now + 1_000);
+      change(made);
+      expect(made.iface.nextDeadline()).toBe(Number.POSITIVE_INFINITY);
+    }
   });
 
   it("that is deleted is noticed by its own event, by a read that fails, and by a hang-up", () => {
@@ -240,6 +295,41 @@ describe("over several lanes", () => {
       [1, [false, { fd4: 20, fd6: 21 }]],
       [2, [false, { fd4: -1, fd6: -1 }]],
     ]);
+  });
+
+  it("the first comes up again when all followers have let go of the port", () => {
+    const made = stub(siblingsAt(0).siblings);
+    const { iface, tun, udp, moment } = made;
+    const setLink = (isUp: boolean): void => {
+      tun.link = { index: 3, isUp, mtu: 1_400 };
+      iface.followLink(moment);
+    };
+    setLink(true);
+    setLink(false);
+    setLink(true);
+    // A port that is asked for meanwhile can't be tried: their sockets may be on it.
+    udp.openStatus = EADDRINUSE;
+    expect([iface.setListenPort(500), iface.listenPort]).toEqual([0, 500]);
+    udp.openStatus = 0;
+    iface.takeNote(1, { kind: "released" }, moment);
+    expect(iface.tunnel.state.isUp).toBe(false);
+    iface.takeNote(2, { kind: "released" }, moment);
+    expect([iface.tunnel.state.isUp, udp.port]).toEqual([true, 500]);
+    // Those who come up have nothing to wait for.
+    setLink(false);
+    iface.takeNote(1, { kind: "released" }, moment);
+    iface.takeNote(2, { kind: "released" }, moment);
+    udp.openStatus = EADDRINUSE;
+    expect(iface.setListenPort(501)).toBe(EADDRINUSE);
+  });
+
+  it("a follower says when it has closed what it had", () => {
+    const { siblings, posted } = siblingsAt(1);
+    const { iface, moment } = up(siblings);
+    iface.takeNote(0, { kind: "sockets", isUp: true, pair: { fd4: 20, fd6: 21 } }, moment);
+    expect(posted).toEqual([]);
+    iface.takeNote(0, { kind: "sockets", isUp: false, pair: { fd4: -1, fd6: -1 } }, moment);
+    expect(posted).toEqual([[0, { kind: "released" }]]);
   });
 
   it("a follower is up when the first is, with the sockets and the mark that it is given; ports are not its business", () => {
