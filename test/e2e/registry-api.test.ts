@@ -119,7 +119,7 @@ describe.each(KINDS)("in %s", (_kind, makePlace) => {
 
     // A network over both.
     const bad = user.createNetwork({ name: "net", cidr: "192.0.2.0/25", nodes: [a.keyId] });
-    await expect(bad).rejects.toEqual(refused("conflict", "192.0.2.7/24, which node"));
+    await expect(bad).rejects.toEqual(refused("conflict", "192.0.2.7/24, a network that node"));
     const nodes = [a.keyId, { node: b.keyId, subnet: "10.20.7.0/24" }];
     const network = await user.createNetwork({ name: "net", cidr: "10.20.0.0/16", nodes });
     const again = user.createNetwork({ name: "net", cidr: "10.20.0.0/16" });

@@ -23,29 +23,32 @@ import { Store } from "../../src/control/registry/store/store.ts";
 import { Grid } from "./harness/grid.ts";
 import { labTest } from "./harness/lab-test.ts";
 
+const PLAIN = { way: "v4", carries: [] } as const;
 const everybody: PlanNetwork = ({ members, clients }, { nodes }) => ({
   faults: [],
   members: members.map(({ node }) => ({
-    node,
+    ...{ node, revision: 1, unreached: [] },
     peers: [
       ...members
         .filter((other) => other.node !== node)
         .map((other) => {
           const standing = nodes.get(other.node)?.v4;
           return {
+            ...{ ...PLAIN, kind: "node" as const, name: other.node },
             publicKey: other.publicKey,
             endpoints:
               standing?.kind === "public"
                 ? standing.addresses.map((address) => `${address}:${other.listenPort}`)
                 : [],
-            allowedIps: [other.subnet, other.subnet6, ...other.tunnelAddresses],
+            allowedIps: [other.subnet, other.subnet6 ?? "", ...other.tunnelAddresses],
             keepalive: 25,
             subnet: other.subnet,
           };
         }),
       ...clients
         .filter(({ access }) => access === node)
-        .map(({ publicKey, addresses }) => ({
+        .map(({ id, publicKey, addresses }) => ({
+          ...{ ...PLAIN, kind: "client" as const, name: id },
           ...{ publicKey, endpoints: [], allowedIps: addresses, keepalive: 0 },
         })),
     ],

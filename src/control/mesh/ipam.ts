@@ -11,6 +11,7 @@ import {
   cidrOf,
   contains,
   formatCidr,
+  isNetwork,
   lastOf,
   networkOf,
   overlaps,
@@ -20,6 +21,7 @@ import { defaultTunnelAddress } from "../model/network-resource.ts";
 import { RefusedError } from "../model/problem.ts";
 import { hostPrefix } from "./check.ts";
 import type { ExternalClient, Member, Network } from "./grid.ts";
+import { Room } from "./room.ts";
 
 export interface AddressSpace {
   readonly range: string;
@@ -49,10 +51,12 @@ export interface InUse {
   readonly clients: readonly Pick<ExternalClient, "addresses">[];
 }
 
-interface Interval {
-  readonly from: bigint;
-  readonly to: bigint;
-}
+/** RFC 6598. */
+const SHARED_RANGE = "100.64.0.0/10";
+/** As zos: tunnel addresses of a network. */
+const TUNNEL_LENGTH = 16;
+/** A gateway and one workload. */
+const SUBNET_LENGTH_MAX = 30;
 
 /** A /48 of the network's own that no other network is likely to have (RFC 4193: 40 bits that look random). */
 export function defaultRange6(network: string): string {
@@ -62,23 +66,103 @@ export function defaultRange6(network: string): string {
   return formatCidr({ family: 10, bytes, length: 48 });
 }
 
+/** How long a member's subnet is, if nobody says: a /24, in small ranges a sixteenth. */
+export function defaultSubnetLength(range: string): number {
+  const { length } = cidrOf(range);
+  return length <= 20 ? SUBNET_LENGTH : Math.min(SUBNET_LENGTH_MAX, length + 4);
+}
+
+/** The lowest /16 of 100.64.0.0/10 that is apart from all of these. Throws a {@link RefusedError} if none is. */
+export function freeTunnelRange(avoid: readonly string[]): string {
+  return freePrefix(SHARED_RANGE, TUNNEL_LENGTH, [], avoid);
+}
+
 /** Addresses for one more member; `underlay`: prefixes of the nodes' own networks. Throws a {@link RefusedError} if none are left. */
 export function nextMember(
   space: AddressSpace,
   inUse: InUse,
   underlay: readonly string[],
 ): MemberAddresses {
+  return nextMembers(space, inUse, underlay, [undefined])[0]!;
+}
+
+/**
+ * Addresses for several more members at once, in their order; a subnet that is named is that one's, and no other's of these. Throws a
+ * {@link RefusedError} if none are left, or if a named one can't be given.
+ */
+export function nextMembers(
+  space: AddressSpace,
+  inUse: InUse,
+  underlay: readonly string[],
+  subnets: readonly (string | undefined)[],
+): MemberAddresses[] {
   const { range, range6, subnetLength, subnetLength6, tunnelRanges } = space;
-  const taken = takenBy(inUse);
-  const pools = clientPools(space, inUse);
-  const subnet = freePrefix(range, subnetLength, [...taken, ...pools], underlay);
-  const claimed = [...taken, subnet];
-  const tunnel = freeTunnelAddress(tunnelRanges, subnet, claimed, underlay);
-  if (range6 === undefined) return { subnet, tunnelAddresses: [tunnel] };
-  const tunnels = tunnelRange6(range6, subnetLength6);
-  const subnet6 = freePrefix(range6, subnetLength6, [...taken, ...pools, tunnels], underlay);
-  const tunnel6 = freeHost([tunnels], [...taken, subnet6], underlay);
-  return { subnet, subnet6, tunnelAddresses: [tunnel, tunnel6] };
+  const taken = [...takenBy(inUse), ...clientPools(space, inUse)];
+  const avoid = usable(underlay);
+  const room = new Room(range, [...taken, ...avoid]);
+  const rooms = tunnelRanges.map((one) => new Room(one, [...takenBy(inUse), ...avoid], true));
+  for (const subnet of subnets) {
+    if (subnet === undefined) continue;
+    needSubnet(space, room, subnet);
+    room.block(cidrOf(subnet));
+  }
+  const six = range6 === undefined ? undefined : roomsOf6(range6, subnetLength6, taken, avoid);
+  return subnets.map((wish) => {
+    const subnet = wish ?? room.take(subnetLength);
+    if (subnet === undefined) throw nothingLeft(`/${subnetLength}`, [range], avoid);
+    for (const one of rooms) one.block(cidrOf(subnet));
+    const tunnel = takeTunnel(rooms, subnet);
+    if (tunnel === undefined) throw nothingLeft("address", tunnelRanges, avoid);
+    room.block(cidrOf(tunnel));
+    if (six === undefined) return { subnet, tunnelAddresses: [tunnel] };
+    const subnet6 = six.subnets.take(subnetLength6);
+    if (subnet6 === undefined) throw nothingLeft(`/${subnetLength6}`, [six.range], avoid);
+    const tunnel6 = six.hosts.take(widthOf(10));
+    if (tunnel6 === undefined) throw nothingLeft("address", [six.tunnels], avoid);
+    return { subnet, subnet6, tunnelAddresses: [tunnel, tunnel6] };
+  });
+}
+
+function roomsOf6(
+  range: string,
+  length: number,
+  taken: readonly string[],
+  avoid: readonly string[],
+): { readonly range: string; readonly tunnels: string; subnets: Room; hosts: Room } {
+  const tunnels = tunnelRange6(range, length);
+  const subnets = new Room(range, [...taken, ...avoid, tunnels]);
+  return { range, tunnels, subnets, hosts: new Room(tunnels, [...taken, ...avoid], true) };
+}
+
+function needSubnet({ range, subnetLength }: AddressSpace, room: Room, subnet: string): void {
+  const wanted = cidrOf(subnet);
+  if (wanted.length !== subnetLength || !contains(cidrOf(range), wanted) || !isNetwork(wanted)) {
+    throw new RefusedError(
+      "invalid",
+      `subnet: ${subnet} is none of the subnets of ${subnetLength} bits in ${range}`,
+    );
+  }
+  if (!room.isFree(wanted)) {
+    throw new RefusedError(
+      "conflict",
+      `subnet: ${subnet} is in use already: another member's, the clients' (the first is kept for them), or the nodes' own`,
+    );
+  }
+}
+
+/** As zos has it where that is free: 100.64.<o2>.<o3> of the subnet; else the lowest of the first range that has one. */
+function takeTunnel(rooms: readonly Room[], subnet: string): string | undefined {
+  const usual = cidrOf(defaultTunnelAddress(subnet));
+  const of = rooms.find((room) => room.holds(usual));
+  if (of?.isFree(usual) === true) {
+    of.block(usual);
+    return formatCidr(usual);
+  }
+  for (const room of rooms) {
+    const found = room.take(widthOf(2));
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 /** Addresses for one more external client, of each family that the network has. Throws a {@link RefusedError} if none are left. */
@@ -127,7 +211,7 @@ export function freePrefix(
   if (length < whole.length || length > widthOf(whole.family)) {
     throw new RefusedError("invalid", `${range} has no prefixes of length ${length}`);
   }
-  const found = lowestFree(whole, length, blocksIn(whole, [...taken, ...usable(avoid)]));
+  const found = new Room(range, [...taken, ...usable(avoid)]).take(length);
   if (found === undefined) throw nothingLeft(`/${length}`, [range], avoid);
   return found;
 }
@@ -139,32 +223,11 @@ export function freeHost(
   avoid: readonly string[],
 ): string {
   for (const range of ranges) {
-    const whole = networkOf(cidrOf(range));
-    const blocks = blocksIn(whole, [...taken, ...usable(avoid)]);
-    const width = widthOf(whole.family);
-    const { from, to } = intervalOf(whole);
-    // Not a subnet's own address (RFC 4291 2.6.1: its routers), nor IPv4's broadcast address.
-    if (whole.length < width - 1) {
-      blocks.push({ from, to: from });
-      if (whole.family === 2) blocks.push({ from: to, to });
-    }
-    const found = lowestFree(whole, width, blocks.sort(byStart));
+    const room = new Room(range, [...taken, ...usable(avoid)], true);
+    const found = room.take(widthOf(cidrOf(range).family));
     if (found !== undefined) return found;
   }
   throw nothingLeft("address", ranges, avoid);
-}
-
-/** As zos has it where that is free: 100.64.<o2>.<o3> of the subnet; else the lowest. */
-function freeTunnelAddress(
-  ranges: readonly string[],
-  subnet: string,
-  taken: readonly string[],
-  avoid: readonly string[],
-): string {
-  const usual = cidrOf(defaultTunnelAddress(subnet));
-  const isFree = ![...taken, ...usable(avoid)].some((text) => overlaps(cidrOf(text), usual));
-  if (isFree && ranges.some((range) => contains(cidrOf(range), usual))) return formatCidr(usual);
-  return freeHost(ranges, taken, avoid);
 }
 
 /**
@@ -228,50 +291,6 @@ function tunnelRange6(range6: string, length: number): string {
 /** A default route overlaps all and names no network of the node. */
 function usable(avoid: readonly string[]): string[] {
   return avoid.filter((text) => cidrOf(text).length > 0);
-}
-
-function lowestFree(whole: Cidr, length: number, blocks: readonly Interval[]): string | undefined {
-  const { from, to } = intervalOf(whole);
-  const size = 2n ** BigInt(widthOf(whole.family) - length);
-  let at = from;
-  for (const block of blocks) {
-    if (at + size <= block.from) break;
-    if (block.to >= at) at = ((block.to + size) / size) * size;
-  }
-  return at + size - 1n > to ? undefined : formatCidr(cidrAt(whole, at, length));
-}
-
-/** In order of their first address. */
-function blocksIn(whole: Cidr, prefixes: readonly string[]): Interval[] {
-  return prefixes
-    .map(cidrOf)
-    .filter((prefix) => overlaps(prefix, whole))
-    .map(intervalOf)
-    .sort(byStart);
-}
-
-function byStart(a: Interval, b: Interval): number {
-  return a.from < b.from ? -1 : a.from > b.from ? 1 : 0;
-}
-
-function intervalOf(prefix: Cidr): Interval {
-  return { from: numberOf(networkOf(prefix)), to: numberOf(lastOf(prefix)) };
-}
-
-function numberOf({ family, bytes }: Cidr): bigint {
-  let value = 0n;
-  for (let at = 0; at < widthOf(family) / 8; at++) value = value * 256n + BigInt(bytes[at]!);
-  return value;
-}
-
-function cidrAt({ family }: Cidr, value: bigint, length: number): Cidr {
-  const bytes = new Uint8Array(16);
-  let rest = value;
-  for (let at = widthOf(family) / 8 - 1; at >= 0; at--) {
-    bytes[at] = Number(rest % 256n);
-    rest /= 256n;
-  }
-  return { family, bytes, length };
 }
 
 function nothingLeft(

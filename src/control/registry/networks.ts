@@ -3,23 +3,23 @@
  * planned by the planner, made by the nodes.
  */
 
-import { cidrOf, overlaps } from "../model/cidr.ts";
+import {
+  type AddressSpace,
+  defaultRange6,
+  defaultSubnetLength,
+  freeTunnelRange,
+  type InUse,
+  nextClient,
+  nextMembers,
+  SUBNET_LENGTH6,
+  underlayCollisions,
+} from "../mesh/ipam.ts";
+import { bare } from "../mesh/lan.ts";
+import { cidrOf, overlaps, parseCidr } from "../model/cidr.ts";
 import { networkId } from "../model/names.ts";
 import type { Nic } from "../model/nic.ts";
 import { RefusedError } from "../model/problem.ts";
 import { type Actor, needOwner, needUser } from "./actor.ts";
-import {
-  addressesOf,
-  chooseTunnelRange,
-  clientAddresses,
-  clientCount,
-  defaultRange6,
-  defaultSubnetLength,
-  firstFree,
-  type Ranges,
-  slotCount,
-  slotOf,
-} from "./addressing.ts";
 import { takePort } from "./leases.ts";
 import type { Page } from "./page.ts";
 import { lockNetwork, type PlanNetwork, replan } from "./planning.ts";
@@ -94,7 +94,7 @@ export async function showNetwork(store: Store, actor: Actor, id: string): Promi
   const network = await find(store.database, actor, id);
   const members = await store.database.rows<MemberView>(
     `select node, subnet::text, subnet6::text, host(tunnel) as tunnel, host(tunnel6) as tunnel6, port,
-       public_key as "publicKey" from network_nodes where network = $1 order by slot`,
+       public_key as "publicKey" from network_nodes where network = $1 order by subnet`,
     [id],
   );
   const clients = await store.database.rows<ClientView>(
@@ -128,13 +128,7 @@ export async function createNetwork(
       );
     }
     const tunnelRange =
-      wish.tunnelRange ?? chooseTunnelRange([wish.cidr, ...underlays.map(({ prefix }) => prefix)]);
-    if (tunnelRange === undefined) {
-      throw new RefusedError(
-        "conflict",
-        "all of 100.64.0.0/10 is in use at these nodes: name a tunnelRange",
-      );
-    }
+      wish.tunnelRange ?? freeTunnelRange([wish.cidr, ...[...underlays.values()].flat()]);
     if (overlaps(cidrOf(tunnelRange), cidrOf(wish.cidr))) {
       throw new RefusedError("invalid", `tunnelRange: ${tunnelRange} overlaps ${wish.cidr}`);
     }
@@ -162,21 +156,54 @@ export async function createNetwork(
 async function underlaysOf(
   queries: Queries,
   nodes: readonly string[],
-): Promise<{ readonly node: string; readonly prefix: string }[]> {
+): Promise<ReadonlyMap<string, readonly string[]>> {
   const rows = await queries.rows<{ id: string; census: readonly Nic[] | null }>(
     "select id, census from nodes where id = any($1)",
     [[...nodes]],
   );
-  return rows.flatMap(({ id: node, census }) =>
-    (census ?? []).flatMap(({ mark, addresses, routes }) =>
-      // What Wirehaul made itself is no underlay.
-      mark !== undefined
-        ? []
-        : [...addresses, ...routes.map(({ to }) => to)].flatMap((prefix) =>
-            prefix === "default" || prefix.endsWith("/0") ? [] : [{ node, prefix }],
-          ),
-    ),
+  return new Map(
+    rows.map(({ id, census }) => [
+      id,
+      (census ?? []).flatMap(({ mark, addresses, routes }) =>
+        // What Wirehaul made itself is no underlay; a route may lead to something that is no prefix.
+        mark !== undefined
+          ? []
+          : [...addresses, ...routes.map(({ to }) => to)].filter(
+              (prefix) => parseCidr(prefix) !== undefined,
+            ),
+      ),
+    ]),
   );
+}
+
+function spaceOf({ range, range6, subnetLength, tunnelRange }: NetworkSummary): AddressSpace {
+  return {
+    ...{ range, range6, subnetLength, subnetLength6: SUBNET_LENGTH6 },
+    tunnelRanges: [tunnelRange],
+  };
+}
+
+/** The network's lock is the caller's. */
+async function inUseOf(
+  queries: Queries,
+  id: string,
+): Promise<InUse & { readonly nodes: readonly string[] }> {
+  const members = await queries.rows<Omit<MemberView, "port" | "publicKey">>(
+    `select node, subnet::text, subnet6::text, host(tunnel) as tunnel, host(tunnel6) as tunnel6
+     from network_nodes where network = $1`,
+    [id],
+  );
+  const clients = await queries.rows<{ address: string; address6: string }>(
+    "select host(address) as address, host(address6) as address6 from network_clients where network = $1",
+    [id],
+  );
+  return {
+    nodes: members.map(({ node }) => node),
+    members: members.map(({ subnet, subnet6, tunnel, tunnel6 }) => ({
+      ...{ subnet, subnet6, tunnelAddresses: [tunnel, tunnel6] },
+    })),
+    clients: clients.map(({ address, address6 }) => ({ addresses: [address, address6] })),
+  };
 }
 
 /** The network's lock is the caller's. */
@@ -186,76 +213,44 @@ async function addMembers(
   members: readonly { readonly node: string; readonly subnet?: string | undefined }[],
 ): Promise<void> {
   if (members.length === 0) return;
-  for (const { node, prefix } of await underlaysOf(
+  const inUse = await inUseOf(write, network.id);
+  const fresh = await underlaysOf(
     write,
     members.map((member) => member.node),
-  )) {
-    for (const range of [network.range, network.tunnelRange, network.range6]) {
-      if (safeOverlaps(range, prefix)) {
-        throw new RefusedError(
-          "conflict",
-          `${range} overlaps ${prefix}, which node ${node} has on its own interfaces: choose another range`,
-        );
-      }
-    }
+  );
+  const [collision] = underlayCollisions(
+    [
+      ...[network.range, network.range6],
+      ...inUse.members.flatMap(({ tunnelAddresses }) => tunnelAddresses),
+    ],
+    fresh,
+  );
+  if (collision !== undefined) {
+    throw new RefusedError("conflict", `${collision}: choose another range`);
   }
-  const taken = (
-    await write.rows<{ slot: number }>("select slot from network_nodes where network = $1", [
-      network.id,
-    ])
-  ).map(({ slot }) => slot);
+  // What is given now is a prefix at all of them: it has to be apart from what each is in.
+  const others = await underlaysOf(write, inUse.nodes);
+  const underlay = new Set([...fresh.values(), ...others.values()].flat());
   // In one order everywhere: two networks that take ports of the same nodes do not wait for each other.
   const ordered = [...members].sort((a, b) => (a.node < b.node ? -1 : 1));
-  const wished = ordered.map(({ subnet }) => subnet).filter((subnet) => subnet !== undefined);
-  const kept = wished.flatMap((subnet) => slotOf(network, subnet) ?? []);
-  for (const { node, subnet } of ordered) {
-    const slot =
-      subnet === undefined
-        ? firstFree([...taken, ...kept], slotCount(network))
-        : slotOf(network, subnet);
-    if (slot === undefined) throw noSlot(network, subnet);
-    taken.push(slot);
-    await addMember(write, network, node, slot);
-  }
-}
-
-function safeOverlaps(a: string, b: string): boolean {
-  try {
-    return overlaps(cidrOf(a), cidrOf(b));
-  } catch {
-    // A route to something that is no prefix.
-    return false;
-  }
-}
-
-function noSlot(ranges: Ranges, subnet: string | undefined): RefusedError {
-  return subnet === undefined
-    ? new RefusedError(
-        "conflict",
-        `${ranges.range} has no free subnet of ${ranges.subnetLength} bits`,
-      )
-    : new RefusedError(
-        "invalid",
-        `subnet: ${subnet} is none of the subnets of ${ranges.subnetLength} bits in ${ranges.range} (the first is kept)`,
-      );
-}
-
-async function addMember(
-  write: Write,
-  network: NetworkSummary,
-  node: string,
-  slot: number,
-): Promise<void> {
-  const lease = await takePort(write, {
-    ...{ node, holder: `network:${network.id}` },
-    ...{ owner: network.owner, network: network.id },
-  });
-  const { subnet, subnet6, tunnel, tunnel6 } = addressesOf(network, slot);
-  await write.rows(
-    `insert into network_nodes (network, node, slot, subnet, subnet6, tunnel, tunnel6, port)
-     values ($1, $2, $3, $4, $5, $6, $7, $8)`,
-    [network.id, node, slot, subnet, subnet6, tunnel, tunnel6, lease.port],
+  const given = nextMembers(
+    spaceOf(network),
+    inUse,
+    [...underlay],
+    ordered.map(({ subnet }) => subnet),
   );
+  for (const [at, { node }] of ordered.entries()) {
+    const lease = await takePort(write, {
+      ...{ node, holder: `network:${network.id}` },
+      ...{ owner: network.owner, network: network.id },
+    });
+    const { subnet, subnet6, tunnelAddresses } = given[at]!;
+    await write.rows(
+      `insert into network_nodes (network, node, subnet, subnet6, tunnel, tunnel6, port)
+       values ($1, $2, $3, $4, $5::inet, $6::inet, $7)`,
+      [network.id, node, subnet, subnet6, ...tunnelAddresses.map(bare), lease.port],
+    );
+  }
 }
 
 /** Changes a network under its lock, if it is as who asks has seen it, and plans it anew. */
@@ -356,21 +351,13 @@ export async function addClient(
       );
       if (member === undefined)
         throw new RefusedError("missing", `node ${access} is not in network ${id}`);
-      const taken = await write.rows<{ slot: number }>(
-        "select slot from network_clients where network = $1",
-        [id],
-      );
-      const slot = firstFree(
-        taken.map((row) => row.slot),
-        clientCount(network),
-      );
-      if (slot === undefined)
-        throw new RefusedError("conflict", "the network has no free client address");
-      const { address, address6 } = clientAddresses(network, slot);
+      const inUse = await inUseOf(write, id);
+      const underlays = await underlaysOf(write, inUse.nodes);
+      const addresses = nextClient(spaceOf(network), inUse, [...underlays.values()].flat());
       await write.rows(
-        `insert into network_clients (network, name, public_key, access, slot, address, address6)
-       values ($1, $2, $3, $4, $5, $6, $7)`,
-        [id, name, publicKey, access, slot, address, address6],
+        `insert into network_clients (network, name, public_key, access, address, address6)
+         values ($1, $2, $3, $4, $5::inet, $6::inet)`,
+        [id, name, publicKey, access, ...addresses.map(bare)],
       );
     },
   );

@@ -2,65 +2,20 @@
  * From rows to what each node of a network has to do: gathers what the planner needs, asks it, keeps what it says, and tells only those
  * nodes whose part is another one. The planner itself (who peers with whom) is `src/control/mesh`; here is only its shape.
  */
+import type { GridNode, Measured, Network, Underlay } from "../mesh/grid.ts";
+import { lanAddresses } from "../mesh/lan.ts";
+import type { MemberPlan, NetworkPlan } from "../mesh/network-plan.ts";
+import { resourcePeers } from "../mesh/peers.ts";
 import type { NetworkPeer, NetworkResource } from "../model/network-resource.ts";
 import type { Nic } from "../model/nic.ts";
-import type { Link, Reachability, Standing } from "./schemas.ts";
+import type { Reachability } from "./schemas.ts";
 import type { Write } from "./store/store.ts";
 
-export interface PlanMember {
-  readonly node: string;
-  readonly publicKey: string;
-  readonly listenPort: number;
-  readonly subnet: string;
-  readonly subnet6: string;
-  readonly tunnelAddresses: readonly string[];
-}
-
-export interface PlanClient {
-  readonly id: string;
-  readonly publicKey: string;
-  readonly addresses: readonly string[];
-  readonly access: string;
-}
-
-export interface PlanNetworkInput {
-  readonly id: string;
-  readonly range: string;
-  readonly range6: string;
-  readonly members: readonly PlanMember[];
-  readonly clients: readonly PlanClient[];
-}
-
-export interface PlanNode {
-  readonly id: string;
-  readonly v4: Standing;
-  readonly v6: Standing;
-  /** With prefix lengths. */
-  readonly lan: readonly string[];
-  readonly relay: Reachability["relay"];
-}
-
-export interface PlanUnderlay {
-  readonly nodes: ReadonlyMap<string, PlanNode>;
-  readonly links: ReadonlyMap<string, ReadonlyMap<string, Omit<Link, "node">>>;
-}
-
-export interface PlannedPeer {
-  readonly publicKey: string;
-  readonly endpoints: readonly string[];
-  readonly allowedIps: readonly string[];
-  readonly keepalive: number | "auto";
-  readonly subnet?: string | undefined;
-}
-
-/** Pure. Members that are left out of the answer get no peers. */
+/** The planner. Members that are left out of the answer get no peers. */
 export type PlanNetwork = (
-  network: PlanNetworkInput,
-  underlay: PlanUnderlay,
-) => {
-  readonly members: readonly { readonly node: string; readonly peers: readonly PlannedPeer[] }[];
-  readonly faults: readonly string[];
-};
+  network: Network,
+  underlay: Underlay,
+) => Pick<NetworkPlan, "members" | "faults">;
 
 /** What a node is told of a network: whole, or by difference from an earlier revision of the same network. */
 export interface NetworkChange {
@@ -161,17 +116,15 @@ async function resourcesOf(
     [row.id],
   );
   const planned = planNetwork?.(inputOf(row, members, clients), underlayOf(members));
-  const peers = new Map(planned?.members.map((member) => [member.node, member.peers]));
-  return new Map(
-    members.map((member) => [member.node, resourceOf(row, member, peers.get(member.node) ?? [])]),
-  );
+  const plans = new Map(planned?.members.map((plan) => [plan.node, plan]));
+  return new Map(members.map((member) => [member.node, resourceOf(row, member, plans)]));
 }
 
 function inputOf(
   { id, range, range6 }: NetworkRow,
   members: readonly MemberRow[],
   clients: readonly ClientRow[],
-): PlanNetworkInput {
+): Network {
   const ready = members.flatMap(
     ({ node, public_key, port, confirmed, subnet, subnet6, tunnel, tunnel6 }) =>
       public_key === null || port === null || !confirmed
@@ -196,13 +149,12 @@ function inputOf(
   };
 }
 
-function underlayOf(members: readonly MemberRow[]): PlanUnderlay {
-  const nodes = new Map<string, PlanNode>();
-  const links = new Map<string, ReadonlyMap<string, Omit<Link, "node">>>();
+function underlayOf(members: readonly MemberRow[]): Underlay {
+  const nodes = new Map<string, GridNode>();
+  const links = new Map<string, ReadonlyMap<string, Measured>>();
   for (const { node, census, reachability } of members) {
     const { v4, v6, relay, links: measured } = reachability ?? NOWHERE;
-    const lan = (census ?? []).flatMap(({ up, addresses }) => (up ? addresses : []));
-    nodes.set(node, { id: node, v4, v6, lan, relay });
+    nodes.set(node, { id: node, v4, v6, lan: lanAddresses(census ?? []), relay });
     links.set(node, new Map(measured.map(({ node: other, ...link }) => [other, link])));
   }
   return { nodes, links };
@@ -211,8 +163,9 @@ function underlayOf(members: readonly MemberRow[]): PlanUnderlay {
 function resourceOf(
   row: NetworkRow,
   member: MemberRow,
-  peers: readonly PlannedPeer[],
+  plans: ReadonlyMap<string, MemberPlan>,
 ): NetworkResource {
+  const plan = plans.get(member.node);
   return {
     id: row.id,
     name: row.name,
@@ -225,13 +178,7 @@ function resourceOf(
     ...(member.port === null ? {} : { listenPort: member.port }),
     internet: true,
     lan: [],
-    peers: peers.map(({ publicKey, endpoints, allowedIps, keepalive, subnet }) => ({
-      publicKey,
-      ...(endpoints.length === 0 ? {} : { endpoint: endpoints[0], candidates: [...endpoints] }),
-      allowedIps,
-      keepalive,
-      ...(subnet === undefined ? {} : { subnet }),
-    })),
+    peers: plan === undefined ? [] : resourcePeers(plan),
     revision: row.revision,
   };
 }

@@ -1,6 +1,7 @@
 /** What the registry's API takes, as zod schemas: the validators, the types and the description are these. Every list and text has a bound. */
 import { z } from "zod";
 import { parseBase64Key } from "../../bytes/base64.ts";
+import type { Measured, RelayState, Standing } from "../mesh/grid.ts";
 import { isNetwork, parseCidr } from "../model/cidr.ts";
 import { type Nic, nicSchema } from "../model/nic.ts";
 import { keyBytes } from "./key.ts";
@@ -47,34 +48,15 @@ export interface UsedPorts {
   readonly ports: readonly number[];
 }
 
-/** As the planner has it (`src/control/mesh`). */
-export type Standing =
-  | { readonly kind: "public"; readonly addresses: readonly string[] }
-  | { readonly kind: "hidden"; readonly seenAs?: string | undefined }
-  | { readonly kind: "none" };
-
-export interface Probe {
-  readonly isReached: boolean;
-  readonly latencyMs?: number | undefined;
-}
-
-export interface Link {
+export interface Link extends Measured {
   readonly node: string;
-  readonly v4?: Probe | undefined;
-  readonly v6?: Probe | undefined;
-  readonly lan?: readonly (Probe & { readonly address: string })[] | undefined;
 }
 
 /** What a node measured of itself and of others. */
 export interface Reachability {
   readonly v4: Standing;
   readonly v6: Standing;
-  readonly relay: {
-    readonly isAllowed: boolean;
-    readonly health: "up" | "probation" | "down";
-    /** Share of what it can carry, 0 to 1. */
-    readonly load: number;
-  };
+  readonly relay: RelayState;
   readonly links: readonly Link[];
 }
 

@@ -3,11 +3,14 @@ import { describe, expect, test } from "vitest";
 import {
   type AddressSpace,
   defaultRange6,
+  defaultSubnetLength,
   freeHost,
   freePrefix,
+  freeTunnelRange,
   type InUse,
   nextClient,
   nextMember,
+  nextMembers,
   TUNNEL_RANGES,
   underlayCollisions,
 } from "../../../../src/control/mesh/ipam.ts";
@@ -91,6 +94,56 @@ describe("members", () => {
     };
     expect(parseNetworkResource(resource).subnet).toBe("10.20.1.0/24");
   });
+});
+
+describe("several members at once", () => {
+  test("what is named is that one's; the others get the lowest beside it, as one after the other would", () => {
+    const three = nextMembers(SPACE, NOTHING, [], [undefined, "10.20.2.0/24", undefined]);
+    expect(three.map(({ subnet }) => subnet)).toEqual([
+      "10.20.1.0/24",
+      "10.20.2.0/24",
+      "10.20.3.0/24",
+    ]);
+    const members = [nextMember(SPACE, NOTHING, [])];
+    members.push(nextMember(SPACE, { members, clients: [] }, []));
+    members.push(nextMember(SPACE, { members, clients: [] }, []));
+    expect(three).toEqual(members);
+  });
+
+  test.each([
+    ["10.20.0.0/24", "the first is kept"],
+    ["10.20.5.0/24", "in use already"],
+    ["10.20.9.0/24", "or the nodes' own"],
+    ["10.20.1.0/25", "is none of the subnets of 24 bits in 10.20.0.0/16"],
+    ["10.20.1.1/24", "is none of the subnets"],
+    ["10.21.1.0/24", "is none of the subnets"],
+    ["fd00::/24", "is none of the subnets"],
+  ])("%s can't be had: %s", (subnet, why) => {
+    const members = [{ subnet: "10.20.5.0/24", tunnelAddresses: [] }];
+    expect(() => nextMembers(SPACE, { members, clients: [] }, ["10.20.9.9/32"], [subnet])).toThrow(
+      why,
+    );
+    const twice = ["10.20.7.0/24", "10.20.7.0/24"];
+    expect(() => nextMembers(SPACE, NOTHING, [], twice)).toThrow("10.20.7.0/24 is in use");
+  });
+
+  test("a thousand are no work", () => {
+    const space = { ...SPACE, range: "10.0.0.0/8" };
+    const all = nextMembers(space, NOTHING, [], Array<undefined>(1_000).fill(undefined));
+    expect(
+      new Set(all.flatMap(({ subnet, tunnelAddresses }) => [subnet, ...tunnelAddresses])).size,
+    ).toBe(3_000);
+    expect(all.at(-1)?.subnet).toBe("10.3.232.0/24");
+  });
+});
+
+test("lengths and tunnel ranges that nobody named", () => {
+  expect(
+    ["10.0.0.0/8", "10.20.0.0/20", "10.20.0.0/24", "10.1.2.0/28"].map(defaultSubnetLength),
+  ).toEqual([24, 24, 28, 30]);
+  expect(freeTunnelRange([])).toBe("100.64.0.0/16");
+  expect(freeTunnelRange(["100.64.3.7/24", "100.65.0.0/16", "0.0.0.0/0"])).toBe("100.66.0.0/16");
+  expect(() => freeTunnelRange(["100.64.0.0/10"])).toThrow("no /16 is left in 100.64.0.0/10");
 });
 
 describe("clients", () => {
