@@ -11,6 +11,8 @@ import type { NodeDetails, NodeView } from "./nodes.ts";
 import type { Desired } from "./participation.ts";
 import type { FarmView, TokenView, UserView } from "./people.ts";
 import type { NetworkChange } from "./planning.ts";
+import type { RotationAnswer, RotationReport } from "./rotation-routes.ts";
+import type { RotationTask, RotationView, RotationWish } from "./rotations.ts";
 import type {
   Heartbeat,
   Join,
@@ -23,6 +25,7 @@ import type {
   NewUser,
   Reachability,
 } from "./schemas.ts";
+import { openSealedKey, type SealedFor, type SealedKey, sealKey } from "./sealed-key.ts";
 import { signRequest } from "./signature.ts";
 import type { Change } from "./store/store.ts";
 
@@ -36,10 +39,14 @@ export type {
   NetworkSummary,
   NodeDetails,
   NodeView,
+  RotationTask,
+  RotationView,
+  SealedFor,
+  SealedKey,
   TokenView,
   UserView,
 };
-export { Identity };
+export { Identity, openSealedKey, sealKey };
 
 /** Longer than the registry gives a request. */
 const ANSWER_MS = 60_000;
@@ -147,6 +154,19 @@ export class RegistryClient {
     this.ask("GET", `${this.#self("desired")}${queryOf({ since })}`);
   readonly join = (network: string, join: Join): Promise<void> =>
     this.ask("PUT", this.#self(`networks/${network}`), { ...join });
+  readonly answerRotation = (network: string, answer: RotationAnswer): Promise<void> =>
+    this.ask("PUT", this.#self(`networks/${network}/rotation`), { ...answer });
+  readonly switchedRotation = (network: string): Promise<void> =>
+    this.ask("POST", this.#self(`networks/${network}/rotation/switched`));
+  readonly refuseRotation = (network: string, reason: string): Promise<void> =>
+    this.ask("POST", this.#self(`networks/${network}/rotation/refuse`), { reason });
+  /** As a peer of the node that rotates. */
+  readonly reportRotation = (
+    network: string,
+    node: string,
+    report: RotationReport,
+  ): Promise<void> =>
+    this.ask("PUT", this.#self(`networks/${network}/rotations/${node}`), { ...report });
   readonly confirmLease = (port: number): Promise<LeaseView> =>
     this.ask("POST", this.#self(`leases/${port}/confirm`));
   /** Answers with the lease of another port. */
@@ -173,6 +193,17 @@ export class RegistryClient {
     this.ask("POST", `/api/v2/networks/${id}/nodes`, { ...member });
   readonly removeNode = (id: string, node: string, revision?: number): Promise<NetworkDetails> =>
     this.ask("DELETE", `/api/v2/networks/${id}/nodes/${node}${queryOf({ revision })}`);
+  readonly startRotation = (id: string, node: string, wish: RotationWish): Promise<RotationView> =>
+    this.ask("POST", `/api/v2/networks/${id}/nodes/${node}/rotation`, { ...wish });
+  readonly rotation = (id: string, node: string): Promise<RotationView> =>
+    this.ask("GET", `/api/v2/networks/${id}/nodes/${node}/rotation`);
+  readonly endRotation = (id: string, node: string): Promise<RotationView> =>
+    this.ask("DELETE", `/api/v2/networks/${id}/nodes/${node}/rotation`);
+  /** Of {@link sealKey}. */
+  readonly bringKey = (id: string, node: string, sealed: SealedKey): Promise<void> =>
+    this.ask("PUT", `/api/v2/networks/${id}/nodes/${node}/sealed-key`, { ...sealed });
+  readonly takeKeyBack = (id: string, node: string): Promise<void> =>
+    this.ask("DELETE", `/api/v2/networks/${id}/nodes/${node}/sealed-key`);
   readonly addClient = (id: string, client: NewClient): Promise<NetworkDetails> =>
     this.ask("POST", `/api/v2/networks/${id}/clients`, { ...client });
   readonly removeClient = (id: string, name: string, revision?: number): Promise<NetworkDetails> =>

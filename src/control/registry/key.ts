@@ -7,6 +7,7 @@ import {
   sign,
   verify,
 } from "node:crypto";
+import { ed25519, x25519 } from "@noble/curves/ed25519.js";
 import { BASE58, toBase58 } from "../model/base58.ts";
 
 const KEY_BYTES = 32;
@@ -82,6 +83,18 @@ export class Identity {
   /** The private key as {@link parse} takes it: a secret. */
   secretPem(): string {
     return this.#key.export({ format: "pem", type: "pkcs8" }).toString();
+  }
+
+  /** X25519 of this key, in its Montgomery form, and another's: a secret, the caller's to wipe. Throws for a point of small order. */
+  agree(publicKey: Uint8Array): Uint8Array {
+    const der = this.#key.export({ format: "der", type: "pkcs8" });
+    const scalar = ed25519.utils.toMontgomerySecret(der.subarray(-KEY_BYTES));
+    try {
+      return x25519.getSharedSecret(scalar, publicKey);
+    } finally {
+      der.fill(0);
+      scalar.fill(0);
+    }
   }
 
   sign(text: string | Uint8Array): Buffer {

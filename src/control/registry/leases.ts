@@ -179,7 +179,10 @@ export async function refuseLease(
       "select network from port_leases where node = $1 and port = $2",
       [node, port],
     );
-    if (held?.network != null) await lockNetwork(write, held.network);
+    if (held?.network != null) {
+      await lockNetwork(write, held.network);
+      await needUnspread(write, held.network, node, port);
+    }
     // The same order of locks as where ports are taken.
     await write.rows("select 1 from nodes where id = $1 for update", [node]);
     const [old] = await write.rows<LeaseView & { network: string | null; seconds: number | null }>(
@@ -200,7 +203,13 @@ export async function refuseLease(
       network: old.network ?? undefined,
       seconds: old.seconds ?? undefined,
     });
-    if (old.network !== null) {
+    if (old.network === null) return lease;
+    const moved = await write.rows(
+      `update rotations set port = $3 where network = $1 and node = $2 and phase = 'making' and $4 like '%:next'
+       returning 1`,
+      [old.network, node, lease.port, old.holder],
+    );
+    if (moved.length === 0) {
       await write.rows("update network_nodes set port = $3 where network = $1 and node = $2", [
         ...[old.network, node, lease.port],
       ]);
@@ -208,6 +217,25 @@ export async function refuseLease(
     }
     return lease;
   });
+}
+
+/** A rotation's port that peers know of already is not exchanged any more: the rotation has to be refused. */
+async function needUnspread(
+  queries: Queries,
+  network: string,
+  node: string,
+  port: number,
+): Promise<void> {
+  const [spread] = await queries.rows(
+    `select 1 from rotations where network = $1 and node = $2 and port = $3 and phase in ('spreading', 'switching')`,
+    [network, node, port],
+  );
+  if (spread !== undefined) {
+    throw new RefusedError(
+      "conflict",
+      `the node's peers know port ${port} already: refuse the rotation instead`,
+    );
+  }
 }
 
 /** Ends a lease before its time; those of networks end with the membership. */

@@ -1,9 +1,9 @@
 /** A node's side of networks: taking part in one with a key and a port, and asking what it has to have. */
-import type { NetworkResource } from "../model/network-resource.ts";
 import { RefusedError } from "../model/problem.ts";
 import { type Actor, needNode } from "./actor.ts";
 import { confirmPort } from "./leases.ts";
-import { lockNetwork, type PlanNetwork, replan } from "./planning.ts";
+import { lockNetwork, type NodePart, type PlanNetwork, replan } from "./planning.ts";
+import { advance, needSealed, type RotationTask, tasksOf } from "./rotations.ts";
 import type { Join } from "./schemas.ts";
 import type { Store } from "./store/store.ts";
 
@@ -23,14 +23,28 @@ export async function joinNetwork(
       port: number | null;
       public_key: string | null;
       state: string;
+      phase: string | null;
+      new_key: string | null;
+      new_port: number | null;
     }>(
-      `select m.port, m.public_key, l.state from network_nodes m
-       left join port_leases l on l.node = m.node and l.port = m.port
+      `select m.port, m.public_key, l.state, r.phase, r.public_key as new_key, r.port as new_port
+       from network_nodes m left join port_leases l on l.node = m.node and l.port = m.port
+       left join rotations r on r.network = m.network and r.node = m.node
+         and r.phase in ('making', 'spreading', 'switching')
        where m.network = $1 and m.node = $2`,
       [id, node],
     );
     if (member === undefined)
       throw new RefusedError("missing", `node ${node} is not in network ${id}`);
+    const place = { network: id, node };
+    const isNew =
+      publicKey === (member.new_key ?? member.public_key) &&
+      port === (member.new_port ?? member.port) &&
+      !(publicKey === member.public_key && port === member.port);
+    if (isNew && member.phase !== null && member.phase !== "making") {
+      await advance(write, place, { kind: "joined" }, planNetwork);
+      return;
+    }
     if (member.port !== port) {
       throw new RefusedError(
         "conflict",
@@ -38,6 +52,11 @@ export async function joinNetwork(
       );
     }
     if (member.state === "confirmed" && member.public_key === publicKey) return;
+    await needSealed(write, place, publicKey);
+    if (member.phase !== null && member.public_key !== publicKey) {
+      const reason = `node ${node} has taken another key`;
+      await advance(write, place, { kind: "ended", reason }, planNetwork);
+    }
     await confirmPort(write, node, port);
     await write.rows("update network_nodes set public_key = $3 where network = $1 and node = $2", [
       id,
@@ -54,9 +73,11 @@ export interface Desired {
   readonly revision: number;
   /** All networks, since the difference is not known any more, or was not asked for. */
   readonly isWhole: boolean;
-  readonly networks: readonly NetworkResource[];
+  readonly networks: readonly NodePart[];
   /** Ids of networks that the node has to remove; if it is whole, those that are not named go too. */
   readonly removed: readonly string[];
+  /** All that it has to do for rotations, whatever it asked for. */
+  readonly rotations: readonly RotationTask[];
 }
 
 /** All that a node has to have, or what differs from an earlier revision. */
@@ -74,7 +95,7 @@ export async function desiredOf(
     );
     const { revision = 0, pruned = 0 } = position ?? {};
     const isWhole = since === undefined || since < pruned || since > revision;
-    const plans = await queries.rows<{ network: string; plan: NetworkResource | null }>(
+    const plans = await queries.rows<{ network: string; plan: NodePart | null }>(
       isWhole
         ? "select network, plan from plans where node = $1 order by network"
         : `select c.subject as network, p.plan from
@@ -87,6 +108,7 @@ export async function desiredOf(
       isWhole,
       networks: plans.flatMap(({ plan }) => plan ?? []),
       removed: plans.flatMap(({ network, plan }) => (plan === null ? [network] : [])),
+      rotations: await tasksOf(queries, node),
     };
   });
 }

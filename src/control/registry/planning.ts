@@ -2,13 +2,14 @@
  * From rows to what each node of a network has to do: gathers what the planner needs, asks it, keeps what it says, and tells only those
  * nodes whose part is another one. The planner itself (who peers with whom) is `src/control/mesh`; here is only its shape.
  */
-import type { GridNode, Measured, Network, Underlay } from "../mesh/grid.ts";
+import type { GridNode, Measured, Member, Network, Underlay } from "../mesh/grid.ts";
 import { lanAddresses } from "../mesh/lan.ts";
 import type { MemberPlan, NetworkPlan } from "../mesh/network-plan.ts";
 import { resourcePeers } from "../mesh/peers.ts";
 import type { NetworkPeer, NetworkResource } from "../model/network-resource.ts";
 import type { Nic } from "../model/nic.ts";
 import type { Reachability } from "./schemas.ts";
+import type { SealedKey } from "./sealed-key.ts";
 import type { Write } from "./store/store.ts";
 
 /** The planner. Members that are left out of the answer get no peers. */
@@ -17,12 +18,17 @@ export type PlanNetwork = (
   underlay: Underlay,
 ) => Pick<NetworkPlan, "members" | "faults">;
 
+/** A node's part of a network. `sealedKey` is for the node to open (sealed-key.ts), all else as `wirehaul node` takes it. */
+export interface NodePart extends NetworkResource {
+  readonly sealedKey?: SealedKey | undefined;
+}
+
 /** What a node is told of a network: whole, or by difference from an earlier revision of the same network. */
 export interface NetworkChange {
   /** The revision of the node's plan of this network that the difference begins at; 0: the node has nothing of it. */
   readonly base: number;
   /** Undefined: the node has to remove it. All but the peers. */
-  readonly resource?: NetworkResource | undefined;
+  readonly resource?: NodePart | undefined;
   /** Peers that are new or other than before. */
   readonly set: readonly NetworkPeer[];
   /** Public keys of peers that have gone. */
@@ -58,6 +64,13 @@ interface MemberRow {
   readonly public_key: string | null;
   readonly census: readonly Nic[] | null;
   readonly reachability: Reachability | null;
+  /** Of a rotation that peers know of; null: there is none. */
+  readonly phase: "spreading" | "switching" | null;
+  readonly new_key: string | null;
+  readonly new_port: number | null;
+  readonly seen_by: readonly string[] | null;
+  readonly sealed_key: string | null;
+  readonly box: string | null;
 }
 
 interface ClientRow {
@@ -101,12 +114,16 @@ async function resourcesOf(
   write: Write,
   row: NetworkRow,
   planNetwork: PlanNetwork | undefined,
-): Promise<Map<string, NetworkResource>> {
+): Promise<Map<string, NodePart>> {
   const members = await write.rows<MemberRow>(
     `select m.node, m.subnet::text, m.subnet6::text, host(m.tunnel) as tunnel, host(m.tunnel6) as tunnel6,
-       m.port, l.state = 'confirmed' as confirmed, m.public_key, n.census, n.reachability
+       m.port, l.state = 'confirmed' as confirmed, m.public_key, n.census, n.reachability,
+       r.phase, r.public_key as new_key, r.port as new_port, r.seen_by, k.public_key as sealed_key, b.box
      from network_nodes m join nodes n on n.id = m.node
      left join port_leases l on l.node = m.node and l.port = m.port
+     left join rotations r on r.network = m.network and r.node = m.node and r.phase in ('spreading', 'switching')
+     left join sealed_keys k on k.network = m.network and k.node = m.node
+     left join sealed_boxes b on b.network = m.network and b.node = m.node
      where m.network = $1 order by m.node`,
     [row.id],
   );
@@ -125,17 +142,17 @@ function inputOf(
   members: readonly MemberRow[],
   clients: readonly ClientRow[],
 ): Network {
-  const ready = members.flatMap(
-    ({ node, public_key, port, confirmed, subnet, subnet6, tunnel, tunnel6 }) =>
-      public_key === null || port === null || !confirmed
-        ? []
-        : [
-            {
-              ...{ node, publicKey: public_key, listenPort: port, subnet, subnet6 },
-              tunnelAddresses: [`${tunnel}/32`, `${tunnel6}/128`],
-            },
-          ],
-  );
+  const ready = members.flatMap((member): Member[] => {
+    const { node, public_key, port, confirmed, subnet, subnet6, tunnel, tunnel6 } = member;
+    if (public_key === null || port === null || !confirmed) return [];
+    return [
+      {
+        ...{ node, publicKey: public_key, listenPort: port, subnet, subnet6 },
+        tunnelAddresses: [`${tunnel}/32`, `${tunnel6}/128`],
+        ...rotationOf(member),
+      },
+    ];
+  });
   const isReady = new Set(ready.map(({ node }) => node));
   return {
     ...{ id, range, range6 },
@@ -146,6 +163,24 @@ function inputOf(
         ...{ id: name, publicKey: public_key, access },
         addresses: [`${address}/32`, `${address6}/128`],
       })),
+  };
+}
+
+/** The node's own word that it has switched ends a rotation: here the old key is in use. */
+function rotationOf({
+  phase,
+  new_key,
+  new_port,
+  seen_by,
+}: MemberRow): Pick<Member, "rotation" | "portRotation"> {
+  if (phase === null) return {};
+  return {
+    ...(new_key === null
+      ? {}
+      : { rotation: { publicKey: new_key, isSwitched: false, seenBy: seen_by ?? [] } }),
+    ...(new_port === null
+      ? {}
+      : { portRotation: { port: new_port, isSwitched: phase === "switching" } }),
   };
 }
 
@@ -164,8 +199,10 @@ function resourceOf(
   row: NetworkRow,
   member: MemberRow,
   plans: ReadonlyMap<string, MemberPlan>,
-): NetworkResource {
+): NodePart {
   const plan = plans.get(member.node);
+  const { phase, new_port, sealed_key, box } = member;
+  const port = phase === "switching" && new_port !== null ? new_port : member.port;
   return {
     id: row.id,
     name: row.name,
@@ -175,11 +212,12 @@ function resourceOf(
     subnet: member.subnet,
     subnet6: member.subnet6,
     tunnelAddresses: [`${member.tunnel}/32`, `${member.tunnel6}/128`],
-    ...(member.port === null ? {} : { listenPort: member.port }),
+    ...(port === null ? {} : { listenPort: port }),
     internet: true,
     lan: [],
     peers: plan === undefined ? [] : resourcePeers(plan),
     revision: row.revision,
+    ...(sealed_key === null || box === null ? {} : { sealedKey: { publicKey: sealed_key, box } }),
   };
 }
 
@@ -188,17 +226,17 @@ async function keep(
   write: Write,
   network: string,
   revision: number,
-  resources: ReadonlyMap<string, NetworkResource>,
+  resources: ReadonlyMap<string, NodePart>,
 ): Promise<boolean> {
   const old = new Map(
     (
-      await write.rows<{ node: string; plan: NetworkResource }>(
+      await write.rows<{ node: string; plan: NodePart }>(
         "select node, plan from plans where network = $1",
         [network],
       )
     ).map(({ node, plan }) => [node, plan]),
   );
-  const changed: { node: string; plan: NetworkResource }[] = [];
+  const changed: { node: string; plan: NodePart }[] = [];
   for (const [node, plan] of resources) {
     const before = old.get(node);
     old.delete(node);
@@ -229,8 +267,8 @@ async function keep(
 
 /** Undefined: nothing but the revision differs. */
 export function differenceOf(
-  before: NetworkResource | undefined,
-  after: NetworkResource,
+  before: NodePart | undefined,
+  after: NodePart,
 ): NetworkChange | undefined {
   const { peers: _peers, revision: _revision, ...rest } = after;
   const old = new Map(before?.peers.map((peer) => [peer.publicKey, textOf(peer)]));

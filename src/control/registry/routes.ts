@@ -61,7 +61,7 @@ export interface Route {
 }
 
 /** With the body's type from its schema. */
-function taking<Body>(
+export function taking<Body>(
   route: Omit<Route, "run" | "body"> & {
     readonly body: z.ZodType<Body>;
     readonly run: (call: Call, body: Body) => Promise<unknown>;
@@ -82,7 +82,7 @@ function rowOf(text: string | undefined): number {
   return Number(text);
 }
 
-async function nothing(done: Promise<unknown>): Promise<object> {
+export async function nothing(done: Promise<unknown>): Promise<object> {
   await done;
   return {};
 }

@@ -120,7 +120,7 @@ const name = z
     /^[\p{L}\p{N}][\p{L}\p{N} ._-]*$/u,
     "has other characters than letters, digits, space, . _ -",
   );
-const text = z
+export const text: z.ZodString = z
   .string()
   .max(256)
   .regex(/^\P{Cc}*$/u, "has control characters");
@@ -131,15 +131,15 @@ const keyId = z
     "is no key id: base58 of an ed25519 public key",
   );
 /** The message never shows the value. */
-const wireguardKey = z
+export const wireguardKey: z.ZodType<string> = z
   .string()
   .refine(
     (value) => parseBase64Key(value) !== undefined,
     "is no WireGuard public key: 44 characters of base64 for 32 bytes",
   );
-const port = z.int().min(1).max(65_535);
+export const port: z.ZodType<number> = z.int().min(1).max(65_535);
 const rowId = z.int().min(1).max(Number.MAX_SAFE_INTEGER);
-const revision = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
+export const revision: z.ZodType<number> = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
 const address = z
   .string()
   .max(64)

@@ -17,6 +17,8 @@ import { OLD_QUERY, OLD_ROUTES } from "./old/routes.ts";
 import { authenticateOld } from "./old/signature.ts";
 import type { PlanNetwork } from "./planning.ts";
 import { Rate } from "./rate.ts";
+import { ROTATION_ROUTES } from "./rotation-routes.ts";
+import { expireRotations } from "./rotations.ts";
 import { ROUTES, type Route } from "./routes.ts";
 import { sinceQuery } from "./schemas.ts";
 import { type Database, faultOf, UnavailableError } from "./store/database.ts";
@@ -96,6 +98,7 @@ export class RegistryServer {
     this.#sweeper = setInterval(() => {
       this.#store
         .sweep(CHANGES_KEPT_DAYS)
+        .then(() => expireRotations(this.#store, this.#options.planNetwork))
         .catch((error: Error) => log("error", `nothing is swept for now: ${error.message}`));
     }, SWEEP_MS);
     this.#sweeper.unref();
@@ -160,7 +163,7 @@ export class RegistryServer {
       }
       parse(request, body.toString(), done);
     });
-    for (const route of ROUTES) this.#add(app, route);
+    for (const route of [...ROUTES, ...ROTATION_ROUTES]) this.#add(app, route);
     for (const prefix of ["/api/v1", "/explorer"]) this.#addOld(app, prefix);
     this.#addEvents(app);
     this.#addOpen(app);
@@ -288,7 +291,9 @@ export class RegistryServer {
       query: sinceQuery,
       type: "text/event-stream",
     };
-    const description = JSON.stringify(describeApi("Wirehaul registry", [...ROUTES, events]));
+    const description = JSON.stringify(
+      describeApi("Wirehaul registry", [...ROUTES, ...ROTATION_ROUTES, events]),
+    );
     app.get("/openapi.json", async (_request, reply) =>
       reply.type("application/json").send(description),
     );

@@ -157,8 +157,10 @@ class Listener {
     this.#log("error", `the database's notifications are lost for now: ${error.message}`);
     client.end().catch(() => undefined);
     this.#timer = setTimeout(() => {
-      // What was missed is looked up.
-      void this.start().then(() => this.#heard(""));
+      void this.start().then(() => {
+        // What was missed is looked up: once it listens, or the next loss would not be known.
+        if (this.#client !== undefined) this.#heard("");
+      });
     }, LISTEN_AGAIN_MS);
   }
 }
