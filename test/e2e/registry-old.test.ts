@@ -1,32 +1,10 @@
 /** `/api/v1` and `/explorer` as an old node and an old client speak to them: three signed headers, BCDB's bodies and status codes. */
-import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { expect } from "vitest";
 import { Identity } from "../../src/control/registry/client.ts";
-import { keyBytes } from "../../src/control/registry/key.ts";
 import { Grid, sendRaw } from "./harness/grid.ts";
 import { labTest } from "./harness/lab-test.ts";
-
-/** As the reference client signs; its "expires" is malformed. */
-function oldHeaders(
-  identity: Identity,
-  keyId: string,
-  seconds = Math.floor(Date.now() / 1000),
-): Record<string, string> {
-  const date = new Date(seconds * 1000).toUTCString();
-  const text = `(created): ${seconds}\ndate: ${date}\nthreebot-id: ${keyId}`;
-  const signature = identity.sign(text).toString("base64");
-  return {
-    date,
-    "threebot-id": keyId,
-    authorization: `Signature keyId="${keyId}",algorithm="ed25519",created="${seconds}",expires="\u00e9",headers="(created) date threebot-id",signature="${signature}"`,
-    "content-type": "application/json",
-  };
-}
-
-const hex = (keyId: string): string => keyBytes(keyId)?.toString("hex") ?? "";
-const signHash = (identity: Identity, text: string): string =>
-  identity.sign(createHash("sha256").update(text).digest()).toString("hex");
+import { hex, oldHeaders, signHash } from "./harness/old-client.ts";
 
 labTest(
   "an old node registers, reports, polls, deploys and deletes",
@@ -137,10 +115,18 @@ labTest(
 
     // A workload, signed over all of it.
     const key = "ab".repeat(60);
+    const data = { pool_id: 0, cus: 1, sus: 1, ipv4u: 0, node_ids: [node.keyId], currencies: [] };
+    const json = JSON.stringify(data);
+    const pool = { json, data_reservation: data, customer_tid: tid };
+    const customer_signature = customer.sign(json).toString("hex");
+    const asCustomer = [customer, String(tid)] as const;
+    expect(
+      await ask(v1, "POST", "/reservations/pools", { ...pool, customer_signature }, asCustomer),
+    ).toMatchObject({ status: 201, value: { reservation_id: 1 } });
     const workload = {
       workload_id: 1,
       node_id: node.keyId,
-      pool_id: 7,
+      pool_id: 1,
       reference: "r",
       description: "d",
       metadata: "m",
@@ -162,8 +148,7 @@ labTest(
         },
       ],
     };
-    const challenge = `1${node.keyId}7r${tid}NETWORK_RESOURCE1600000000dmnet10.1.0.0/16${key}cHVibGlj500010.1.1.0/24cGVlcg1.2.3.4:510.1.2.0/2410.1.2.0/24100.64.1.2/32`;
-    const asCustomer = [customer, String(tid)] as const;
+    const challenge = `1${node.keyId}1r${tid}NETWORK_RESOURCE1600000000dmnet10.1.0.0/16${key}cHVibGlj500010.1.1.0/24cGVlcg1.2.3.4:510.1.2.0/2410.1.2.0/24100.64.1.2/32`;
     const signed = { ...workload, customer_signature: signHash(customer, challenge) };
     const place = "/reservations/workloads";
     expect(await ask(v1, "POST", place, { ...signed, name: "other" }, asCustomer)).toMatchObject({
@@ -222,7 +207,7 @@ labTest(
     });
     const erase = (signature: string) =>
       ask(v1, "POST", `${place}/1/sign/delete`, { tid, signature }, asCustomer);
-    expect((await erase(signHash(customer, challenge))).status).toBe(400);
+    expect((await erase(signHash(customer, challenge))).status).toBe(401);
     expect((await erase(signHash(customer, `${challenge}delete${tid}`))).status).toBe(201);
     expect(await poll(2)).toMatchObject({ last: "1", list: [{ id: 1, next_action: 4 }] });
     expect(await ask(v1, "DELETE", mine)).toMatchObject({ status: 200 });

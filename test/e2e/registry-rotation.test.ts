@@ -1,148 +1,26 @@
 /**
- * Rotation of keys and ports, and keys that users bring, at a real registry with the real planner; clients with nodes' identities do what
+ * Rotation of keys and ports at a real registry with the real planner; clients with nodes' identities do what
  * docs/registry.md asks of a node. What a node's interface does with it is not here.
  */
-import { join } from "node:path";
 import { expect } from "vitest";
 import { generateKeys } from "../../src/cli/demo/keys.ts";
-import type { Lab } from "../../src/cli/demo/lab.ts";
 import { until } from "../../src/control/linux/command.ts";
-import { planNetwork } from "../../src/control/mesh/network-plan.ts";
 import type { NetworkPeer } from "../../src/control/model/network-resource.ts";
-import {
-  type Identity,
-  type NetworkChange,
-  openSealedKey,
-  type RegistryClient,
-  type RotationTask,
-  sealKey,
+import type {
+  NetworkChange,
+  RegistryClient,
+  RotationTask,
 } from "../../src/control/registry/client.ts";
-import { insertUser } from "../../src/control/registry/people.ts";
-import { expireRotations } from "../../src/control/registry/rotations.ts";
-import { LIMITS, RegistryServer } from "../../src/control/registry/server.ts";
-import { TABLES } from "../../src/control/registry/store/backup.ts";
-import type { Database } from "../../src/control/registry/store/database.ts";
-import { migrate } from "../../src/control/registry/store/migrations.ts";
-import { openDatabase } from "../../src/control/registry/store/open.ts";
-import { Store } from "../../src/control/registry/store/store.ts";
-import { Grid } from "./harness/grid.ts";
 import { labTest } from "./harness/lab-test.ts";
-
-const refused = (code: string, text = ""): unknown =>
-  expect.objectContaining({ code, message: expect.stringContaining(text) });
-
-/** A registry in this process: its database can be looked into, and its clock can be moved. */
-class Registry {
-  readonly #lab: Lab;
-  readonly faults: string[] = [];
-  database!: Database;
-  url = "";
-  grid: Grid;
-  #server: RegistryServer | undefined;
-
-  private constructor(lab: Lab) {
-    this.#lab = lab;
-    this.grid = new Grid(lab, {});
-  }
-
-  static async start(lab: Lab): Promise<Registry> {
-    const registry = new Registry(lab);
-    await registry.begin();
-    await insertUser(new Store(registry.database), "operator", {
-      ...{ name: "root", key: registry.grid.admin.keyId, role: "admin" },
-    });
-    return registry;
-  }
-
-  async begin(port = 0): Promise<void> {
-    const place = { data: join(this.#lab.folder, "registry") };
-    this.database = await openDatabase(place, () => undefined);
-    await migrate(this.database);
-    this.#server = new RegistryServer({
-      ...{ database: this.database, host: "127.0.0.1", port, authorities: [] },
-      ...{ oldSignatures: false, planNetwork, limits: LIMITS },
-      log: (level, text) => {
-        if (level === "error") this.faults.push(text);
-      },
-    });
-    this.url = await this.#server.listen();
-  }
-
-  async end(): Promise<void> {
-    await this.#server?.close();
-    await this.database.close();
-  }
-
-  /** All of it goes down and comes up again at the same place. */
-  async restart(): Promise<void> {
-    await this.end();
-    await this.begin(Number(new URL(this.url).port));
-  }
-
-  /** As if every phase had taken too long. */
-  async expire(): Promise<void> {
-    await this.database.script("update rotations set deadline = now() - interval '1 second'");
-    await expireRotations(new Store(this.database), planNetwork);
-  }
-}
-
-const NONE = { kind: "none" } as const;
-const RELAY = { isAllowed: true, health: "up", load: 0 } as const;
-
-/** Public nodes in one network, all of which have taken part; `keys` by node. */
-async function meshOf(
-  { grid, url }: Registry,
-  count: number,
-): Promise<{
-  readonly user: RegistryClient;
-  readonly network: string;
-  readonly nodes: readonly RegistryClient[];
-  readonly keys: Map<string, string>;
-}> {
-  const farm = await grid.farm(url);
-  const nodes: RegistryClient[] = [];
-  for (let n = 0; n < count; n++) {
-    const node = await grid.node(url, farm);
-    const v4 = { kind: "public", addresses: [`203.0.113.${n + 1}`] } as const;
-    await node.reportReachability({ v4, v6: NONE, relay: RELAY, links: [] });
-    await node.heartbeat({ uptime: 1 });
-    nodes.push(node);
-  }
-  const user = await grid.user(url);
-  const { id: network } = await user.createNetwork({
-    ...{ name: "net", cidr: "10.20.0.0/16", nodes: nodes.map(({ keyId }) => keyId) },
-  });
-  const keys = new Map<string, string>();
-  for (const node of nodes) {
-    const { publicKey } = generateKeys();
-    keys.set(node.keyId, publicKey);
-    await node.join(network, { publicKey, port: await portOf(node) });
-  }
-  return { user, network, nodes, keys };
-}
-
-async function portOf(node: RegistryClient): Promise<number> {
-  return (await node.desired()).networks[0]?.listenPort ?? 0;
-}
-
-async function tasks(node: RegistryClient): Promise<readonly RotationTask[]> {
-  return (await node.desired()).rotations;
-}
-
-async function peerOf(node: RegistryClient, publicKey: string): Promise<NetworkPeer | undefined> {
-  const [resource] = (await node.desired()).networks;
-  return resource?.peers.find((peer) => peer.publicKey === publicKey);
-}
-
-async function confirmAll(nodes: readonly RegistryClient[]): Promise<void> {
-  for (const node of nodes) {
-    for (const task of await tasks(node)) {
-      if (task.kind !== "confirm") continue;
-      const { network, revision } = task;
-      await node.reportRotation(network, task.node, { revision });
-    }
-  }
-}
+import {
+  confirmAll,
+  meshOf,
+  peerOf,
+  portOf,
+  Registry,
+  refused,
+  tasks,
+} from "./harness/registry-mesh.ts";
 
 labTest(
   "a key and a port change step by step, with a restart after each",
@@ -294,7 +172,7 @@ labTest(
     };
 
     await begin();
-    await expireRotations(new Store(registry.database), planNetwork);
+    await registry.look();
     expect(await user.rotation(network, a.keyId)).toMatchObject({ phase: "making" });
     await registry.expire();
     await isAsBefore(`node ${a.keyId} did not answer`);
@@ -342,7 +220,7 @@ labTest(
     await a.answerRotation(network, left);
     await confirmAll([b]);
     await user.removeNode(network, c.keyId);
-    await expireRotations(new Store(registry.database), planNetwork);
+    await registry.look();
     expect(await tasks(a)).toMatchObject([{ kind: "switch", publicKey: left.publicKey }]);
     await user.removeNode(network, a.keyId);
     await expect(user.rotation(network, a.keyId)).rejects.toEqual(refused("missing"));
@@ -468,101 +346,6 @@ labTest(
       const others = [...keys].filter(([node]) => node !== client.keyId).map(([, key]) => key);
       expect([...peers.keys()].sort()).toEqual(others.sort());
     }
-    expect(registry.faults).toEqual([]);
-    await registry.end();
-  },
-  60_000,
-);
-
-labTest(
-  "a key that a user brings is sealed: only its node can open it, the registry never has it",
-  async (lab) => {
-    const registry = await Registry.start(lab);
-    const { user, network, nodes, keys } = await meshOf(registry, 2);
-    const [a, b] = nodes as [RegistryClient, RegistryClient];
-    const late = await registry.grid.node(registry.url, await registry.grid.farm(registry.url));
-    const identity = (client: RegistryClient): Identity => registry.grid.identityOf(client);
-    const secrets = [generateKeys(), generateKeys(), generateKeys()];
-    const [first, second, third] = secrets as [
-      (typeof secrets)[0],
-      (typeof secrets)[0],
-      (typeof secrets)[0],
-    ];
-
-    // Before the node has taken part: it has no choice.
-    const v4 = { kind: "public", addresses: ["203.0.113.9"] } as const;
-    await late.reportReachability({ v4, v6: NONE, relay: RELAY, links: [] });
-    await user.addNode(network, { node: late.keyId });
-    const box = sealKey(first.privateKey, { network, node: late.keyId });
-    const path = `/api/v2/networks/${network}/nodes/${late.keyId}/sealed-key`;
-    for (const clear of [first.privateKey, `${first.privateKey}${first.privateKey}`, ""]) {
-      const put = user.ask("PUT", path, { publicKey: first.publicKey, box: clear });
-      await expect(put).rejects.toEqual(refused("invalid", "is no sealed key"));
-      await expect(put).rejects.not.toThrow(first.privateKey);
-    }
-    const stranger = await registry.grid.user(registry.url);
-    await expect(stranger.bringKey(network, late.keyId, box)).rejects.toEqual(refused("missing"));
-    await expect(late.ask("PUT", path, { ...box })).rejects.toEqual(refused("forbidden"));
-    const taken = { ...box, publicKey: keys.get(a.keyId) ?? "" };
-    await expect(user.bringKey(network, late.keyId, taken)).rejects.toEqual(
-      refused("conflict", "the public key is another's"),
-    );
-    await user.bringKey(network, late.keyId, box);
-    const [part] = (await late.desired()).networks;
-    expect(part?.sealedKey).toEqual(box);
-    expect((await a.desired()).networks[0]?.sealedKey).toBeUndefined();
-    const port = part?.listenPort ?? 0;
-    await expect(late.join(network, { publicKey: generateKeys().publicKey, port })).rejects.toEqual(
-      refused("conflict", "has brought the key"),
-    );
-    expect(openSealedKey(identity(late), network, part!.sealedKey!)).toBe(first.privateKey);
-    await late.join(network, { publicKey: first.publicKey, port });
-    expect(await peerOf(a, first.publicKey)).toBeDefined();
-    await expect(
-      user.startRotation(network, late.keyId, { key: true, port: false }),
-    ).rejects.toEqual(refused("conflict", "was brought by you"));
-
-    // To a node that has a key: a rotation to the one that is brought.
-    const forA = sealKey(second.privateKey, { network, node: a.keyId });
-    expect(() => openSealedKey(identity(b), network, forA)).toThrow("can't be opened");
-    await user.bringKey(network, a.keyId, forA);
-    const [task] = await tasks(a);
-    expect(task).toEqual({ kind: "make", network, isKey: true, sealedKey: forA });
-    await expect(
-      a.answerRotation(network, { publicKey: generateKeys().publicKey }),
-    ).rejects.toEqual(refused("conflict", "has brought the key"));
-    expect(openSealedKey(identity(a), network, forA)).toBe(second.privateKey);
-    await a.answerRotation(network, { publicKey: second.publicKey });
-    await confirmAll([b, late]);
-    await a.switchedRotation(network);
-    expect(await peerOf(b, second.publicKey)).toBeDefined();
-
-    // A box for another node is passed on as it is, since the registry can't know; its node can't open it, refuses, and keeps its key.
-    const forB = sealKey(third.privateKey, { network, node: late.keyId });
-    await user.bringKey(network, b.keyId, forB);
-    expect(() => openSealedKey(identity(b), network, forB)).toThrow("can't be opened");
-    await b.refuseRotation(network, "the sealed key can't be opened");
-    expect(await peerOf(a, keys.get(b.keyId) ?? "")).toBeDefined();
-    await user.takeKeyBack(network, b.keyId);
-    await user.startRotation(network, b.keyId, { key: true, port: false });
-
-    // Whatever the registry keeps: no key in clear, and no box in the log that is kept for ever.
-    let text = "";
-    for (const table of TABLES) {
-      text += JSON.stringify(
-        await registry.database.rows(`select to_jsonb(t) as r from ${table} t`),
-      );
-    }
-    expect(text).toContain(box.box);
-    for (const { privateKey } of secrets) {
-      const bytes = Buffer.from(privateKey, "base64");
-      for (const form of [privateKey, bytes.toString("hex"), bytes.toString("base64url")]) {
-        expect(text.includes(form)).toBe(false);
-      }
-    }
-    const audit = JSON.stringify(await registry.database.rows("select change from audit"));
-    expect(audit).toContain(first.publicKey);
-    for (const sealed of [box, forA, forB]) expect(audit).not.toContain(sealed.box);
     expect(registry.faults).toEqual([]);
     await registry.end();
   },

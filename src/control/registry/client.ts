@@ -12,7 +12,8 @@ import type { Desired } from "./participation.ts";
 import type { FarmView, TokenView, UserView } from "./people.ts";
 import type { NetworkChange } from "./planning.ts";
 import type { RotationAnswer, RotationReport } from "./rotation-routes.ts";
-import type { RotationTask, RotationView, RotationWish } from "./rotations.ts";
+import type { RotationTask } from "./rotation-tasks.ts";
+import type { RotationView, RotationWish } from "./rotations.ts";
 import type {
   Heartbeat,
   Join,

@@ -3,7 +3,8 @@ import { RefusedError } from "../model/problem.ts";
 import { type Actor, needNode } from "./actor.ts";
 import { confirmPort } from "./leases.ts";
 import { lockNetwork, type NodePart, type PlanNetwork, replan } from "./planning.ts";
-import { advance, needSealed, type RotationTask, tasksOf } from "./rotations.ts";
+import { type RotationTask, tasksOf } from "./rotation-tasks.ts";
+import { advance, needSealed } from "./rotations.ts";
 import type { Join } from "./schemas.ts";
 import type { Store } from "./store/store.ts";
 

@@ -7,47 +7,12 @@ import { type Actor, needNode, needOwner } from "./actor.ts";
 import { confirmPort, takePort } from "./leases.ts";
 import { lockNetwork, type PlanNetwork, replan } from "./planning.ts";
 import { isLive, type Rotation, type RotationEvent, type RotationPhase, step } from "./rotation.ts";
-import type { SealedKey } from "./sealed-key.ts";
+import { tell } from "./rotation-tasks.ts";
 import type { Queries } from "./store/database.ts";
 import type { Store, Write } from "./store/store.ts";
 
 /** Ours: of each phase. A node that is there takes seconds; in this time one reboots. */
 const PHASE_S = 600;
-/** Ours: three heartbeats missed. */
-const AWAY_S = 90;
-const LIVE = "('making', 'spreading', 'switching')";
-
-/** What a node has to do for a rotation, until it is no longer told so (docs/registry.md). */
-export type RotationTask =
-  /** Make a key (`isKey`; or open the sealed one), look whether the port is free, and answer with the public key. */
-  | {
-      readonly kind: "make";
-      readonly network: string;
-      readonly isKey: boolean;
-      readonly port?: number | undefined;
-      readonly sealedKey?: SealedKey | undefined;
-    }
-  /** Use the new key and the new port from now on, and say so. */
-  | {
-      readonly kind: "switch";
-      readonly network: string;
-      readonly publicKey?: string | undefined;
-      readonly port?: number | undefined;
-    }
-  /** Say when this revision of the own plan of the network, or a later one, is in force. `node`: whose rotation it is. */
-  | {
-      readonly kind: "confirm";
-      readonly network: string;
-      readonly node: string;
-      readonly revision: number;
-    }
-  /** Say when a handshake of this key is seen. */
-  | {
-      readonly kind: "watch";
-      readonly network: string;
-      readonly node: string;
-      readonly publicKey: string;
-    };
 
 export interface RotationWish {
   readonly key: boolean;
@@ -81,7 +46,7 @@ interface Row extends Rotation {
 const ROW = `network, node, phase, is_key as "isKey", public_key as "publicKey", port, waits, seen_by as "seenBy",
   reason, started, deadline`;
 
-interface Place {
+export interface Place {
   readonly network: string;
   readonly node: string;
 }
@@ -314,54 +279,6 @@ async function waitsOf(
   return Object.fromEntries(rows.map(({ node: peer, revision }) => [peer, revision]));
 }
 
-/** What a node has to do for rotations, of one network or of all. */
-export async function tasksOf(
-  queries: Queries,
-  node: string,
-  network?: string,
-): Promise<RotationTask[]> {
-  const rows = await queries.rows<Row & { sealed: string | null; box: string | null }>(
-    `select r.network, r.node, r.phase, r.is_key as "isKey", r.public_key as "publicKey", r.port, r.waits,
-       r.seen_by as "seenBy", k.public_key as sealed, b.box
-     from rotations r join network_nodes m on m.network = r.network and m.node = $1
-     left join sealed_keys k on k.network = r.network and k.node = r.node and r.node = $1
-     left join sealed_boxes b on b.network = r.network and b.node = r.node and r.node = $1
-     where r.phase in ${LIVE} and ($2::text is null or r.network = $2) order by r.network, r.node`,
-    [node, network ?? null],
-  );
-  return rows.flatMap((row): RotationTask[] => {
-    const { network: id, phase, isKey, publicKey, port, waits, seenBy, sealed, box } = row;
-    const newPort = port === null ? {} : { port };
-    if (row.node === node) {
-      if (phase === "making") {
-        const sealedKey =
-          sealed === null || box === null ? {} : { sealedKey: { publicKey: sealed, box } };
-        return [{ kind: "make", network: id, isKey, ...newPort, ...(isKey ? sealedKey : {}) }];
-      }
-      if (phase !== "switching") return [];
-      const newKey = publicKey === null ? {} : { publicKey };
-      return [{ kind: "switch", network: id, ...newKey, ...newPort }];
-    }
-    const revision = waits[node];
-    return [
-      ...(phase !== "spreading" || revision === undefined
-        ? []
-        : [{ kind: "confirm", network: id, node: row.node, revision } as const]),
-      ...(phase === "making" || publicKey === null || seenBy.includes(node)
-        ? []
-        : [{ kind: "watch", network: id, node: row.node, publicKey } as const]),
-    ];
-  });
-}
-
-/** Each hears all that it has to do for rotations in the network: nothing, when they are over. */
-async function tell(write: Write, network: string, nodes: readonly string[]): Promise<void> {
-  for (const node of nodes) {
-    const tasks = await tasksOf(write, node, network);
-    write.change({ kind: "rotation", subject: network, node, body: { tasks } });
-  }
-}
-
 /** An event from who takes part in it. */
 async function happen(
   store: Store,
@@ -481,40 +398,4 @@ export async function reportRotation(
   if (revision !== undefined) events.push({ kind: "confirmed", node: peer, revision });
   if (publicKey !== undefined) events.push({ kind: "seen", node: peer, publicKey });
   await happen(store, actor.keyId, place, "report", events, planNetwork);
-}
-
-/** Ends or goes on with those whose phase took too long, or that wait for who has left. For every registry, now and then. */
-export async function expireRotations(
-  store: Store,
-  planNetwork: PlanNetwork | undefined,
-): Promise<void> {
-  const due = `select r.network, r.node, r.deadline < now() as is_late,
-      array(select key from jsonb_object_keys(r.waits) key where not exists (
-        select from network_nodes m where m.network = r.network and m.node = key)) as gone
-    from rotations r where r.phase in ${LIVE}`;
-  type Due = Place & { readonly is_late: boolean; readonly gone: readonly string[] };
-  const found = await store.database.rows<Due>(
-    `select * from (${due}) d where is_late or gone <> '{}'`,
-  );
-  for (const { network, node } of found) {
-    await store.write({ actor: "registry", action: "rotation.expire" }, async (write) => {
-      await lockNetwork(write, network);
-      const [now] = await write.rows<Due>(`${due} and r.network = $1 and r.node = $2`, [
-        network,
-        node,
-      ]);
-      if (now === undefined) return;
-      for (const peer of now.gone) {
-        await advance(write, now, { kind: "left", node: peer }, planNetwork);
-      }
-      if (!now.is_late) return;
-      const away = await write.rows<{ node: string }>(
-        `select m.node from network_nodes m left join heartbeats h on h.node = m.node
-         where m.network = $1 and coalesce(h.seen, '-infinity') < now() - make_interval(secs => $2)`,
-        [network, AWAY_S],
-      );
-      const event = { kind: "expired", node, away: new Set(away.map((one) => one.node)) } as const;
-      await advance(write, now, event, planNetwork);
-    });
-  }
 }

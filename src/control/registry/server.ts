@@ -13,12 +13,13 @@ import type { Actor } from "./actor.ts";
 import { authenticate, readSignature } from "./authentication.ts";
 import { Changes } from "./changes.ts";
 import { RegistryMetrics } from "./metrics.ts";
+import { FARM_ROUTES } from "./old/farms.ts";
 import { OLD_QUERY, OLD_ROUTES } from "./old/routes.ts";
 import { authenticateOld } from "./old/signature.ts";
 import type { PlanNetwork } from "./planning.ts";
 import { Rate } from "./rate.ts";
+import { expireRotations } from "./rotation-expiry.ts";
 import { ROTATION_ROUTES } from "./rotation-routes.ts";
-import { expireRotations } from "./rotations.ts";
 import { ROUTES, type Route } from "./routes.ts";
 import { sinceQuery } from "./schemas.ts";
 import { type Database, faultOf, UnavailableError } from "./store/database.ts";
@@ -210,7 +211,7 @@ export class RegistryServer {
           }
           return reply.code(status).send({ error: message });
         });
-        for (const route of OLD_ROUTES) {
+        for (const route of [...OLD_ROUTES, ...FARM_ROUTES]) {
           old.route({
             method: route.method,
             url: route.path,
@@ -223,6 +224,7 @@ export class RegistryServer {
               const answer = await route.run(
                 {
                   store: this.#store,
+                  planNetwork: this.#options.planNetwork,
                   params: plainParams(request.params as Record<string, string>),
                   query,
                   actor: () => this.#oldActorOf(request),

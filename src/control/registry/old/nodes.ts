@@ -43,7 +43,7 @@ export interface OldPublic {
   readonly version?: number | undefined;
 }
 
-/** What `POST /nodes/ID/capacity` and `used_resources` bring: kept as it is. */
+/** What `POST /nodes/ID/capacity` brings: kept as it is. */
 export type OldDetails = Readonly<Record<string, unknown>>;
 
 const text = z
@@ -85,7 +85,21 @@ export const capacitySchema: z.ZodType<OldDetails> = z.object({
   capacity: z.object({ cru: float, mru: float, hru: float, sru: float }),
 });
 
-function ofFamily(family: 2 | 10, hasLength: boolean): z.ZodType<string> {
+const count = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
+export interface OldUsed extends Resources {
+  /** Numbers of workloads by kind. */
+  readonly [more: string]: number;
+}
+/** Flat: the resources, and how many workloads there are of each kind. */
+export const usedSchema: z.ZodType<OldUsed> = z
+  .object({ cru: float, mru: float, hru: float, sru: float })
+  .catchall(count)
+  .refine((used) => Object.keys(used).length <= 64, "has too many counters");
+export const freeSchema: z.ZodType<{ readonly free_to_use: boolean }> = z.object({
+  free_to_use: z.boolean(),
+});
+
+export function ofFamily(family: 2 | 10, hasLength: boolean): z.ZodType<string> {
   const parse = hasLength ? parseInterfaceAddress : parseHost;
   return z
     .string()
@@ -131,10 +145,13 @@ interface Row {
   readonly ports: readonly number[];
   readonly ifaces: readonly OldIface[] | null;
   readonly public_config: OldPublic | null;
+  readonly used: Resources | null;
+  readonly workloads: object | null;
+  readonly free_to_use: boolean | null;
 }
 
 const ROW = `n.number as id, n.id as node, n.farm, n.state, n.hostname, n.os_version, n.location, n.capacity, n.created,
-  h.uptime, h.seen, o.ifaces, o.public_config,
+  h.uptime, h.seen, o.ifaces, o.public_config, o.used, o.workloads, o.free_to_use,
   n.used_ports || array(select l.port from port_leases l where l.node = n.id) as ports
   from nodes n left join heartbeats h on h.node = n.id left join old_nodes o on o.node = n.id`;
 const NOTHING: Resources = { cru: 0, mru: 0, hru: 0, sru: 0 };
@@ -155,13 +172,13 @@ function nodeOf(row: Row): OldNode {
     address: "",
     location: row.location ?? {},
     total_resources: row.capacity ?? NOTHING,
-    used_resources: NOTHING,
+    used_resources: row.used ?? NOTHING,
     reserved_resources: NOTHING,
-    workloads: {},
+    workloads: row.workloads ?? {},
     proofs: [],
     ifaces: row.ifaces ?? [],
     public_config: row.public_config,
-    free_to_use: false,
+    free_to_use: row.free_to_use ?? false,
     approved: row.state === "approved",
     public_key_hex: keyBytes(row.node)?.toString("hex") ?? "",
     wg_ports: row.ports,
@@ -221,7 +238,7 @@ async function keep(
   store: Store,
   actor: string,
   node: string,
-  column: "ifaces" | "public_config",
+  column: "ifaces" | "public_config" | "used" | "workloads" | "free_to_use",
   value: unknown,
 ): Promise<void> {
   await store.write({ actor, action: `node.${column}` }, async (write) => {
@@ -231,7 +248,7 @@ async function keep(
     );
     if (row === undefined) throw new RefusedError("missing", `there is no node ${node}`);
     await write.rows(
-      `insert into old_nodes (node, ${column}) values ($1, $2::jsonb)
+      `insert into old_nodes (node, ${column}) values ($1, $2::${column === "free_to_use" ? "boolean" : "jsonb"})
        on conflict (node) do update set ${column} = excluded.${column}`,
       [node, JSON.stringify(value)],
     );
@@ -282,17 +299,43 @@ export async function setCapacity(
   );
 }
 
-export async function setPublic(
+export async function setUsed(
   store: Store,
   actor: Actor,
   node: string,
-  config: OldPublic,
+  { cru, mru, hru, sru, ...workloads }: OldUsed,
 ): Promise<void> {
+  needNode(actor, node);
+  await keep(store, actor.keyId, node, "used", { cru, mru, hru, sru });
+  await keep(store, actor.keyId, node, "workloads", workloads);
+}
+
+/** The farmer says whether it may be paid for with what costs nothing. */
+export async function setFree(
+  store: Store,
+  actor: Actor,
+  node: string,
+  { free_to_use: isFree }: { readonly free_to_use: boolean },
+): Promise<void> {
+  await needFarmerOf(store, actor, node);
+  await keep(store, actor.keyId, node, "free_to_use", isFree);
+}
+
+async function needFarmerOf(store: Store, actor: Actor, node: string): Promise<void> {
   const [row] = await store.database.rows<{ farm: number }>(
     "select farm from nodes where id = $1",
     [node],
   );
   if (row === undefined) throw new RefusedError("missing", `there is no node ${node}`);
   await needFarmer(store.database, actor, row.farm);
+}
+
+export async function setPublic(
+  store: Store,
+  actor: Actor,
+  node: string,
+  config: OldPublic,
+): Promise<void> {
+  await needFarmerOf(store, actor, node);
   await keep(store, actor.keyId, node, "public_config", config);
 }

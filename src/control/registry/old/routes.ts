@@ -1,19 +1,18 @@
 /** The old API's routes as data: paths, bodies and status codes of BCDB (research, section 4), served below `/api/v1` and `/explorer`. */
 import { z } from "zod";
-import { ApiError } from "../../api/errors.ts";
-import { toBase58 } from "../../model/base58.ts";
 import { RefusedError } from "../../model/problem.ts";
 import type { Actor } from "../actor.ts";
-import { keyBytes } from "../key.ts";
-import { addFarm, addUser, type FarmView, type UserView } from "../people.ts";
+import type { PlanNetwork } from "../planning.ts";
 import type { Query } from "../schemas.ts";
-import type { Queries } from "../store/database.ts";
 import type { Store } from "../store/store.ts";
 import * as nodes from "./nodes.ts";
+import * as pools from "./pools.ts";
+import { resultSchema, signSchema, workloadSchema } from "./workload-body.ts";
 import * as workloads from "./workloads.ts";
 
 export interface OldCall {
   readonly store: Store;
+  readonly planNetwork: PlanNetwork | undefined;
   readonly params: Readonly<Record<string, string>>;
   readonly query: Readonly<Record<string, string>>;
   /** Rejects for a request that isn't signed. */
@@ -39,7 +38,7 @@ const SIZE_MAX = 1_000;
 /** BCDB passes over what it doesn't know. */
 export const OLD_QUERY: Query = z.record(z.string(), z.string().max(256)) as unknown as Query;
 
-function taking<Body>(
+export function taking<Body>(
   route: Omit<OldRoute, "run" | "body"> & {
     readonly body: z.ZodType<Body>;
     readonly run: (call: OldCall, body: Body) => Promise<unknown>;
@@ -51,122 +50,25 @@ function taking<Body>(
   };
 }
 
-function number(text: string | undefined, otherwise: number): number {
+export function number(text: string | undefined, otherwise: number): number {
   if (text === undefined || text === "") return otherwise;
   if (!/^\d{1,15}$/.test(text)) throw new RefusedError("invalid", `"${text}" is no whole number`);
   return Number(text);
 }
 
-function paged({ query }: OldCall): { readonly page: number; readonly size: number } {
+export function paged({ query }: OldCall): { readonly page: number; readonly size: number } {
   const page = Math.max(1, number(query["page"], 1));
   const size = number(query["size"], SIZE);
   return { page, size: Math.min(Math.max(1, size), SIZE_MAX) };
 }
 
-function optional(text: string | undefined): number | undefined {
+export function optional(text: string | undefined): number | undefined {
   return text === undefined ? undefined : number(text, 0);
-}
-
-const farmBody: z.ZodType<{ readonly name: string; readonly threebot_id?: number | undefined }> =
-  z.object({
-    name: z
-      .string()
-      .min(1)
-      .max(64)
-      .regex(/^\P{Cc}*$/u, "has control characters"),
-    threebot_id: z.int().min(1).optional(),
-  });
-const userBody: z.ZodType<{ readonly name: string; readonly pubkey: string }> = z.object({
-  name: z
-    .string()
-    .min(1)
-    .max(64)
-    .regex(/^\P{Cc}*$/u, "has control characters"),
-  pubkey: z.string().regex(/^[0-9a-fA-F]{64}$/, "is no public key in hexadecimal"),
-});
-
-function farmOf({ id, name, owner }: FarmView): object {
-  return {
-    ...{ id, threebot_id: owner, name, wallet_addresses: [], location: {}, email: "" },
-    ...{ resource_prices: [], prefix_zero: "", ipaddresses: [] },
-  };
-}
-
-function userOf({ id, name, key }: UserView): object {
-  const pubkey = keyBytes(key)?.toString("hex") ?? "";
-  return { id, name, email: "", pubkey, host: "", description: "" };
-}
-
-async function farms(queries: Queries, call: OldCall): Promise<object[]> {
-  const { page, size } = paged(call);
-  const { owner, name } = call.query;
-  const rows = await queries.rows<FarmView>(
-    `select id, name, owner from farms where ($1::bigint is null or owner = $1) and ($2::text is null or name = $2)
-     order by id limit $3 offset $4`,
-    [optional(owner) ?? null, name ?? null, size, (page - 1) * size],
-  );
-  return rows.map(farmOf);
-}
-
-async function one<Row>(
-  queries: Queries,
-  table: "farms" | "users",
-  id: string | undefined,
-): Promise<Row> {
-  const columns = table === "farms" ? "id, name, owner" : "id, name, key, role, disabled";
-  const [row] = await queries.rows<Row>(`select ${columns} from ${table} where id = $1`, [
-    number(id, 0),
-  ]);
-  if (row === undefined) throw new ApiError("missing", `there is none of number ${id}`);
-  return row;
 }
 
 const node = ({ params }: OldCall): string => params["node"] ?? "";
 
 export const OLD_ROUTES: readonly OldRoute[] = [
-  taking({
-    method: "POST",
-    path: "/farms",
-    status: 201,
-    body: farmBody,
-    run: async ({ store, actor }, { name, threebot_id: owner }) => {
-      const { id } = await addFarm(store, await actor(), { name, owner });
-      return { id };
-    },
-  }),
-  {
-    method: "GET",
-    path: "/farms",
-    status: 200,
-    run: async (call) => ({ body: await farms(call.store.database, call) }),
-  },
-  {
-    method: "GET",
-    path: "/farms/:farm",
-    status: 200,
-    run: async ({ store, params }) => ({
-      body: farmOf(await one<FarmView>(store.database, "farms", params["farm"])),
-    }),
-  },
-  taking({
-    method: "POST",
-    path: "/users",
-    status: 201,
-    body: userBody,
-    run: async ({ store, actor }, { name, pubkey }) => {
-      const key = toBase58(Buffer.from(pubkey, "hex"));
-      const { id } = await addUser(store, await actor(), { name, key, role: "user" });
-      return { id };
-    },
-  }),
-  {
-    method: "GET",
-    path: "/users/:user",
-    status: 200,
-    run: async ({ store, params }) => ({
-      body: userOf(await one<UserView>(store.database, "users", params["user"])),
-    }),
-  },
   taking({
     method: "POST",
     path: "/nodes",
@@ -220,6 +122,20 @@ export const OLD_ROUTES: readonly OldRoute[] = [
   }),
   taking({
     method: "POST",
+    path: "/nodes/:node/used_resources",
+    status: 200,
+    body: nodes.usedSchema,
+    run: async (call, body) => nodes.setUsed(call.store, await call.actor(), node(call), body),
+  }),
+  taking({
+    method: "POST",
+    path: "/nodes/:node/configure_free",
+    status: 200,
+    body: nodes.freeSchema,
+    run: async (call, body) => nodes.setFree(call.store, await call.actor(), node(call), body),
+  }),
+  taking({
+    method: "POST",
     path: "/nodes/:node/configure_public",
     status: 201,
     body: nodes.publicSchema,
@@ -227,9 +143,32 @@ export const OLD_ROUTES: readonly OldRoute[] = [
   }),
   taking({
     method: "POST",
+    path: "/reservations/pools",
+    status: 201,
+    body: pools.wishSchema,
+    run: async ({ store, actor }, body) => pools.addPool(store, await actor(), body),
+  }),
+  {
+    method: "GET",
+    path: "/reservations/pools/:pool",
+    status: 200,
+    run: async ({ store, params }) => ({
+      body: await pools.showPool(store, number(params["pool"], 0)),
+    }),
+  },
+  {
+    method: "GET",
+    path: "/reservations/pools/owner/:owner",
+    status: 200,
+    run: async ({ store, params }) => ({
+      body: await pools.listPools(store, number(params["owner"], 0)),
+    }),
+  },
+  taking({
+    method: "POST",
     path: "/reservations/workloads",
     status: 201,
-    body: workloads.workloadSchema,
+    body: workloadSchema,
     run: async ({ store, actor }, body) => workloads.addWorkload(store, await actor(), body),
   }),
   {
@@ -252,9 +191,17 @@ export const OLD_ROUTES: readonly OldRoute[] = [
   },
   taking({
     method: "POST",
+    path: "/reservations/workloads/:id/sign/provision",
+    status: 201,
+    body: signSchema,
+    run: async ({ store, actor, params }, body) =>
+      workloads.signProvision(store, await actor(), number(params["id"], 0), body),
+  }),
+  taking({
+    method: "POST",
     path: "/reservations/workloads/:id/sign/delete",
     status: 201,
-    body: workloads.signSchema,
+    body: signSchema,
     run: async ({ store, actor, params }, body) =>
       workloads.signDelete(store, await actor(), number(params["id"], 0), body),
   }),
@@ -280,7 +227,7 @@ export const OLD_ROUTES: readonly OldRoute[] = [
     method: "PUT",
     path: "/reservations/nodes/:node/workloads/:gwid",
     status: 201,
-    body: workloads.resultSchema,
+    body: resultSchema,
     run: async (call, body) =>
       workloads.setResult(
         call.store,

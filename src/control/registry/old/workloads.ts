@@ -1,144 +1,40 @@
 /**
- * Workloads of the old API (research, sections 4.4 and 5.1): a user signs what a node shall have, the node polls, deploys and reports. Of the
- * kinds, only network_resource; pools are not kept, so nothing is ever unpaid. Its private key is sealed to the node, and stays so.
+ * Workloads of the old API (research, section 4.4): a user signs what nodes shall have, the nodes poll, deploy and report. A network is
+ * one row for each of its nodes, which take their own part of it; to its customer the first row stands for all. What a workload is made of
+ * is `workload-body.ts`.
  */
 import { createHash } from "node:crypto";
-import { z } from "zod";
 import { ApiError } from "../../api/errors.ts";
 import { RefusedError } from "../../model/problem.ts";
 import { type Actor, needNode, needOwner, needUser } from "../actor.ts";
 import { isSignedBy } from "../key.ts";
 import type { Queries } from "../store/database.ts";
-import type { Store } from "../store/store.ts";
+import type { Store, Write } from "../store/store.ts";
+import { needPool } from "./pools.ts";
+import {
+  challengeOf,
+  nodesOf,
+  type OldResult,
+  type OldSignature,
+  type OldWorkload,
+} from "./workload-body.ts";
 
 /** BCDB's numbers. */
-const NETWORK_RESOURCE = 10;
-const ACTION = { deploy: 3, delete: 4, deleted: 6 } as const;
+const ACTION = { sign: 1, deploy: 3, delete: 4, deleted: 6 } as const;
 const STATE_ERROR = 0;
 /** BCDB: of one poll. */
 const POLL_MAX = 200;
-
-export interface OldWorkload {
-  readonly workload_id: number;
-  readonly node_id: string;
-  readonly pool_id: number;
-  readonly reference: string;
-  readonly description: string;
-  readonly metadata: string;
-  readonly customer_tid: number;
-  readonly customer_signature: string;
-  readonly epoch: number;
-  readonly workload_type: number;
-  readonly name: string;
-  readonly network_iprange: string;
-  readonly wireguard_private_key_encrypted: string;
-  readonly wireguard_public_key: string;
-  readonly wireguard_listen_port: number;
-  readonly iprange: string;
-  readonly peers: readonly {
-    readonly public_key: string;
-    readonly endpoint: string;
-    readonly iprange: string;
-    readonly allowed_iprange: readonly string[];
-  }[];
-}
-
-export interface OldResult {
-  readonly category: number;
-  readonly workload_id: string;
-  readonly data_json?: unknown;
-  readonly signature: string;
-  readonly state: number;
-  readonly message: string;
-  readonly epoch: number;
-  readonly node_id: string;
-}
-
-const text = z
-  .string()
-  .max(1_024)
-  .regex(/^\P{Cc}*$/u, "has control characters")
-  .default("");
-const whole = z.int().min(0).max(Number.MAX_SAFE_INTEGER).default(0);
-
-export const workloadSchema: z.ZodType<OldWorkload> = z.object({
-  workload_id: whole,
-  node_id: text,
-  pool_id: whole,
-  reference: text,
-  description: text,
-  metadata: text,
-  customer_tid: whole,
-  customer_signature: z.string().regex(/^[0-9a-fA-F]{128}$/, "is no signature in hexadecimal"),
-  epoch: whole,
-  workload_type: z.literal(NETWORK_RESOURCE, "only 10 (network_resource) is possible"),
-  name: text,
-  network_iprange: text,
-  wireguard_private_key_encrypted: z
-    .string()
-    .regex(/^[0-9a-fA-F]{96,512}$/, "is no sealed key in hexadecimal"),
-  wireguard_public_key: text,
-  wireguard_listen_port: z.int().min(1).max(65_535),
-  iprange: text,
-  peers: z
-    .array(
-      z.object({
-        public_key: text,
-        endpoint: text,
-        iprange: text,
-        allowed_iprange: z.array(z.string().max(64)).max(1_024),
-      }),
-    )
-    .max(4_096),
-});
-export const resultSchema: z.ZodType<OldResult> = z.object({
-  category: whole,
-  workload_id: text,
-  data_json: z.json().optional(),
-  signature: text,
-  state: z.int().min(0).max(2),
-  message: text,
-  epoch: whole,
-  node_id: text,
-});
-export const signSchema: z.ZodType<{ readonly tid: number; readonly signature: string }> = z.object(
-  {
-    tid: whole,
-    signature: z.string().regex(/^[0-9a-fA-F]{128}$/, "is no signature in hexadecimal"),
-  },
-);
-
-/** What a customer signs, before it is hashed (research, section 5.1). */
-export function challengeOf(workload: OldWorkload): string {
-  return [
-    workload.workload_id,
-    workload.node_id,
-    workload.pool_id,
-    workload.reference,
-    workload.customer_tid,
-    "NETWORK_RESOURCE",
-    workload.epoch,
-    workload.description,
-    workload.metadata,
-    workload.name,
-    workload.network_iprange,
-    workload.wireguard_private_key_encrypted,
-    workload.wireguard_public_key,
-    workload.wireguard_listen_port,
-    workload.iprange,
-    ...workload.peers.flatMap((peer) => [
-      peer.public_key,
-      peer.endpoint,
-      peer.iprange,
-      ...peer.allowed_iprange,
-    ]),
-  ].join("");
-}
 
 /** True if it is the signature of the SHA-256 of a text by the key. */
 function isSigned(keyId: string, challenge: string, signature: string): boolean {
   const digest = createHash("sha256").update(challenge).digest();
   return isSignedBy(keyId, digest, Buffer.from(signature, "hex"));
+}
+
+interface Signature {
+  readonly tid: number;
+  readonly signature: string;
+  readonly epoch: number;
 }
 
 interface Row {
@@ -149,20 +45,43 @@ interface Row {
   readonly next_action: number;
   readonly body: OldWorkload;
   readonly result: OldResult | null;
+  /** The first row of its network; null: it is the first, or no network. */
+  readonly lead: number | null;
+  readonly signatures_provision: readonly Signature[];
+  readonly signatures_delete: readonly Signature[];
 }
 
-const COLUMNS = "id, owner, node, workload_id, next_action, body, result";
+const COLUMNS =
+  "id, owner, node, workload_id, next_action, body, result, lead, signatures_provision, signatures_delete";
 
 /** As BCDB answers. */
 export type WorkloadView = OldWorkload & {
   readonly id: number;
+  readonly node_id: string;
   readonly next_action: number;
   readonly version: number;
   readonly result: OldResult | object;
 };
 
-function viewOf({ id, next_action, body, result }: Row): WorkloadView {
-  return { ...body, id, next_action, version: 2, result: result ?? {} };
+function viewOf(row: Row): WorkloadView {
+  const { id, node, next_action, body, result, signatures_provision, signatures_delete } = row;
+  return {
+    ...{ ...body, id, node_id: node, next_action, version: 2, result: result ?? {} },
+    ...{ signatures_provision, signatures_delete },
+  };
+}
+
+/** What its customer sees of a network: gone when all are, wrong when one is, there when all are. */
+function wholeOf(rows: readonly Row[]): WorkloadView {
+  const [first] = rows as readonly [Row, ...Row[]];
+  const failed = rows.find(({ result }) => result?.state === STATE_ERROR);
+  const isAnswered = rows.every(({ result }) => result !== null);
+  const left = rows.filter(({ next_action }) => next_action !== ACTION.deleted);
+  const next_action = left.some((row) => row.next_action === ACTION.delete)
+    ? ACTION.delete
+    : (left[0]?.next_action ?? ACTION.deleted);
+  const result = failed?.result ?? (isAnswered ? first.result : null);
+  return viewOf({ ...first, next_action, result });
 }
 
 export async function addWorkload(
@@ -179,23 +98,32 @@ export async function addWorkload(
       "customer_signature is not that of this workload by its customer",
     );
   }
+  const nodes = nodesOf(workload);
+  const isToSign = workload.signing_request_provision.quorum_min > 0;
   return await store.write({ actor: actor.keyId, action: "workload.add" }, async (write) => {
-    const [node] = await write.rows("select 1 from nodes where id = $1 and state = 'approved'", [
-      workload.node_id,
-    ]);
-    if (node === undefined)
-      throw new RefusedError("missing", `there is no approved node ${workload.node_id}`);
-    const [made] = await write.rows<{ id: number }>(
-      `insert into workloads (owner, node, workload_id, type, next_action, body)
-       values ($1, $2, $3, $4, $5, $6::jsonb) returning id`,
-      [
-        ...[user.id, workload.node_id, workload.workload_id, workload.workload_type],
-        ...[ACTION.deploy, JSON.stringify(workload)],
-      ],
+    const approved = await write.rows<{ id: string }>(
+      "select id from nodes where id = any($1) and state = 'approved'",
+      [nodes],
     );
-    const id = made?.id ?? 0;
-    write.change({ kind: "workload", subject: String(id), node: workload.node_id, owner: user.id });
-    return { reservation_id: id };
+    const missing = nodes.find((node) => !approved.some(({ id }) => id === node));
+    if (missing !== undefined)
+      throw new RefusedError("missing", `there is no approved node ${missing}`);
+    await needPool(write, user.id, workload.pool_id, nodes);
+    let lead: number | undefined;
+    for (const node of nodes) {
+      const [made] = await write.rows<{ id: number }>(
+        `insert into workloads (owner, node, workload_id, type, next_action, body, lead)
+         values ($1, $2, $3, $4, $5, $6::jsonb, $7) returning id`,
+        [
+          ...[user.id, node, workload.workload_id, workload.workload_type],
+          ...[isToSign ? ACTION.sign : ACTION.deploy, JSON.stringify(workload), lead ?? null],
+        ],
+      );
+      const id = made?.id ?? 0;
+      lead ??= id;
+      write.change({ kind: "workload", subject: String(id), node, owner: user.id });
+    }
+    return { reservation_id: lead ?? 0 };
   });
 }
 
@@ -205,10 +133,19 @@ async function find(queries: Queries, id: number): Promise<Row> {
   return row;
 }
 
+/** All rows of what it is a part of, the first one first. */
+async function wholeRows(queries: Queries, { id, lead }: Row): Promise<Row[]> {
+  return await queries.rows<Row>(
+    `select ${COLUMNS} from workloads where id = $1 or lead = $1 order by id`,
+    [lead ?? id],
+  );
+}
+
 export async function showWorkload(store: Store, actor: Actor, id: number): Promise<WorkloadView> {
   const row = await find(store.database, id);
-  if (actor.keyId !== row.node) needOwner(actor, row.owner, `workload ${id}`);
-  return viewOf(row);
+  if (actor.keyId === row.node) return viewOf(row);
+  needOwner(actor, row.owner, `workload ${id}`);
+  return row.lead === null ? wholeOf(await wholeRows(store.database, row)) : viewOf(row);
 }
 
 /** One's own; admins may name another's. */
@@ -225,37 +162,97 @@ export async function listWorkloads(
   const user = needUser(actor);
   const owner = user.role === "admin" ? (filter.owner ?? null) : user.id;
   const rows = await store.database.rows<Row>(
-    `select ${COLUMNS} from workloads where ($1::bigint is null or owner = $1)
+    `select ${COLUMNS} from workloads where lead is null and ($1::bigint is null or owner = $1)
        and ($2::integer is null or next_action = $2) order by id limit $3 offset $4`,
     [owner, filter.action ?? null, filter.size, (filter.page - 1) * filter.size],
   );
   return rows.map(viewOf);
 }
 
-/** The customer wants it gone: the node will hear of it. */
+/** One of those who have to agree does; when enough have, the nodes will hear of it. */
+export async function signProvision(
+  store: Store,
+  actor: Actor,
+  id: number,
+  signature: OldSignature,
+): Promise<void> {
+  await store.write({ actor: actor.keyId, action: "workload.sign" }, async (write) => {
+    const row = await lockRow(write, id);
+    if (row.next_action !== ACTION.sign) {
+      throw new ApiError("unsigned", "workload not expecting signatures");
+    }
+    const { signing_request_provision: request } = row.body;
+    const signatures = addSignature(actor, row, "provision", signature);
+    const isEnough = signatures.length >= request.quorum_min;
+    await advance(write, row, "signatures_provision", signatures, isEnough ? ACTION.deploy : null);
+  });
+}
+
+/** The customer wants it gone, or those do who have to agree to that: the nodes will hear of it. */
 export async function signDelete(
   store: Store,
   actor: Actor,
   id: number,
-  { tid, signature }: { readonly tid: number; readonly signature: string },
+  signature: OldSignature,
 ): Promise<void> {
   await store.write({ actor: actor.keyId, action: "workload.delete" }, async (write) => {
-    const row = await find(write, id);
-    const user = needOwner(actor, row.owner, `workload ${id}`);
-    if (
-      tid !== user.id ||
-      !isSigned(user.keyId, `${challengeOf(row.body)}delete${tid}`, signature)
-    ) {
-      throw new RefusedError(
-        "invalid",
-        "the signature is not that of this deletion by its customer",
-      );
-    }
-    await write.rows("update workloads set next_action = $2 where id = $1 and next_action <> $3", [
-      ...[id, ACTION.delete, ACTION.deleted],
-    ]);
-    write.change({ kind: "workload", subject: String(id), node: row.node, owner: row.owner });
+    const row = await lockRow(write, id);
+    const { signing_request_delete: request } = row.body;
+    const signatures = addSignature(actor, row, "delete", signature);
+    const isEnough = signatures.length >= Math.max(1, request.quorum_min);
+    await advance(write, row, "signatures_delete", signatures, isEnough ? ACTION.delete : null);
   });
+}
+
+/** Of a network the first, which has its signatures. */
+async function lockRow(write: Write, id: number): Promise<Row> {
+  const { lead } = await find(write, id);
+  await write.rows("select 1 from workloads where id = $1 for update", [lead ?? id]);
+  return await find(write, lead ?? id);
+}
+
+/** Who isn't asked for it has nothing to sign; where nobody is, its customer is. */
+function addSignature(
+  actor: Actor,
+  row: Row,
+  what: "provision" | "delete",
+  { tid, signature }: OldSignature,
+): Signature[] {
+  const user = needUser(actor);
+  const { signers } = row.body[`signing_request_${what}`];
+  const asked = signers.length === 0 ? [row.owner] : signers;
+  if (!asked.includes(user.id)) needOwner(actor, row.owner, `workload ${row.id}`);
+  if (tid !== user.id || !asked.includes(tid)) {
+    throw new ApiError("unsigned", `the signature of user ${tid} is not asked for`);
+  }
+  if (!isSigned(user.keyId, `${challengeOf(row.body)}${what}${tid}`, signature)) {
+    throw new ApiError("unsigned", `failed to verify the signature of user ${tid}`);
+  }
+  const before = row[`signatures_${what}`].filter((one) => one.tid !== tid);
+  return [...before, { tid, signature, epoch: Math.floor(Date.now() / 1000) }];
+}
+
+/** Keeps the signatures; with an action, all rows of it that have not gone get that. */
+async function advance(
+  write: Write,
+  { id }: Row,
+  column: "signatures_provision" | "signatures_delete",
+  signatures: readonly Signature[],
+  action: number | null,
+): Promise<void> {
+  await write.rows(`update workloads set ${column} = $2::jsonb where id = $1`, [
+    id,
+    JSON.stringify(signatures),
+  ]);
+  if (action === null) return;
+  const rows = await write.rows<Row>(
+    `update workloads set next_action = case when next_action = $4 and $2::integer = $5::integer then $3::integer else $2::integer end
+     where (id = $1 or lead = $1) and next_action <> $3 returning ${COLUMNS}`,
+    [id, action, ACTION.deleted, ACTION.sign, ACTION.delete],
+  );
+  for (const { id: of, node, owner } of rows) {
+    write.change({ kind: "workload", subject: String(of), node, owner });
+  }
 }
 
 /**
@@ -306,7 +303,7 @@ export async function showByNode(store: Store, actor: Actor, gwid: string): Prom
   return await showWorkload(store, actor, id);
 }
 
-/** A workload that failed is to be deleted. */
+/** A workload that failed is to be deleted; of a network, at all its nodes. */
 export async function setResult(
   store: Store,
   actor: Actor,
@@ -316,13 +313,20 @@ export async function setResult(
 ): Promise<void> {
   needNode(actor, node);
   await store.write({ actor: actor.keyId, action: "workload.result" }, async (write) => {
-    const { id, owner } = await ofNode(write, node, gwid);
-    await write.rows(
-      `update workloads set result = $2::jsonb,
-         next_action = case when $3 and next_action = $4 then $5 else next_action end where id = $1`,
-      [id, JSON.stringify(result), result.state === STATE_ERROR, ACTION.deploy, ACTION.delete],
+    const row = await ofNode(write, node, gwid);
+    await write.rows("update workloads set result = $2::jsonb where id = $1", [
+      row.id,
+      JSON.stringify(result),
+    ]);
+    write.change({ kind: "workload", subject: String(row.id), node, owner: row.owner });
+    if (result.state !== STATE_ERROR) return;
+    const failed = await write.rows<Row>(
+      `update workloads set next_action = $2 where (id = $1 or lead = $1) and next_action = $3 returning ${COLUMNS}`,
+      [row.lead ?? row.id, ACTION.delete, ACTION.deploy],
     );
-    write.change({ kind: "workload", subject: String(id), node, owner });
+    for (const { id, node: of, owner } of failed) {
+      if (id !== row.id) write.change({ kind: "workload", subject: String(id), node: of, owner });
+    }
   });
 }
 

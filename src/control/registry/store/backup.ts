@@ -36,6 +36,10 @@ export const TABLES: readonly string[] = [
   "sealed_keys",
   "sealed_boxes",
   "old_nodes",
+  "old_farms",
+  "old_farm_ips",
+  "old_users",
+  "pools",
   "workloads",
   "plans",
   "plan_revisions",
@@ -49,6 +53,7 @@ const COUNTED: readonly (readonly [table: string, column: string])[] = [
   ["users", "id"],
   ["farms", "id"],
   ["nodes", "number"],
+  ["pools", "id"],
   ["workloads", "id"],
   ["audit", "id"],
 ];

@@ -47,6 +47,7 @@ const CONFLICTS: Readonly<Record<string, string>> = {
   network_nodes_subnet: "the subnet is another node's already",
   network_nodes_subnet6: "the IPv6 subnet is another node's already",
   network_nodes_key: "the public key is another node's in this network",
+  old_farm_ips_pkey: "the address is a farm's already",
   network_keys_once: "the public key is another's in this network",
   network_clients_name: "the network has a client of this name already",
   network_clients_key: "the public key is another client's in this network",
