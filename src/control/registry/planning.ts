@@ -118,10 +118,10 @@ async function resourcesOf(
   const members = await write.rows<MemberRow>(
     `select m.node, m.subnet::text, m.subnet6::text, host(m.tunnel) as tunnel, host(m.tunnel6) as tunnel6,
        m.port, l.state = 'confirmed' as confirmed, m.public_key, n.census, n.reachability,
-       r.phase, r.public_key as new_key, r.port as new_port, r.seen_by, k.public_key as sealed_key, b.box
+       t.phase, t.public_key as new_key, t.port as new_port, t.seen_by, k.public_key as sealed_key, b.box
      from network_nodes m join nodes n on n.id = m.node
      left join port_leases l on l.node = m.node and l.port = m.port
-     left join rotations r on r.network = m.network and r.node = m.node and r.phase in ('spreading', 'switching')
+     left join rotations t on t.network = m.network and t.node = m.node and t.phase in ('spreading', 'switching')
      left join sealed_keys k on k.network = m.network and k.node = m.node
      left join sealed_boxes b on b.network = m.network and b.node = m.node
      where m.network = $1 order by m.node`,
