@@ -78,7 +78,7 @@ export interface Desired {
   /** Ids of networks that the node has to remove; if it is whole, those that are not named go too. */
   readonly removed: readonly string[];
   /** All that it has to do for rotations, whatever it asked for. */
-  readonly rotations: readonly RotationTask[];
+  readonly rotations?: readonly RotationTask[] | undefined;
 }
 
 /** All that a node has to have, or what differs from an earlier revision. */

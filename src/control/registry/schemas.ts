@@ -48,6 +48,8 @@ export interface UsedPorts {
   readonly ports: readonly number[];
 }
 
+export type { Standing };
+
 export interface Link extends Measured {
   readonly node: string;
 }

@@ -118,7 +118,7 @@ export async function portOf(node: RegistryClient): Promise<number> {
 }
 
 export async function tasks(node: RegistryClient): Promise<readonly RotationTask[]> {
-  return (await node.desired()).rotations;
+  return (await node.desired()).rotations ?? [];
 }
 
 export async function peerOf(
