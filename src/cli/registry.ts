@@ -29,6 +29,7 @@ export async function registryCommands(args: readonly string[]): Promise<number>
       "--old-signatures",
       "/api/v1 takes the old signatures too: path and body are not in them",
     )
+    .option("--respond <port>", "tells nodes whether they can be reached, as wirehaul node does")
     .action(async (flags: RegistryRunOptions) => {
       code = await runRegistry({ planNetwork, ...flags });
     });
