@@ -79,14 +79,18 @@ export interface ClientOptions {
   readonly identity: Identity;
   /** Of this machine, in milliseconds since 1970. */
   readonly now?: (() => number) | undefined;
+  /** Ends all that is asked. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export class RegistryClient {
   readonly #url: URL;
   readonly #identity: Identity;
   readonly #now: () => number;
+  readonly #signal: AbortSignal | undefined;
 
-  constructor({ url, identity, now = Date.now }: ClientOptions) {
+  constructor({ url, identity, now = Date.now, signal }: ClientOptions) {
+    this.#signal = signal;
     this.#url = new URL(url);
     this.#identity = identity;
     this.#now = now;
@@ -98,7 +102,9 @@ export class RegistryClient {
 
   /** Any request of the API; rejects with a {@link RegistryFault}. */
   async ask<Answer>(method: string, path: string, body?: Json): Promise<Answer> {
-    const response = await this.#fetch(method, path, body, AbortSignal.timeout(ANSWER_MS));
+    const limit = AbortSignal.timeout(ANSWER_MS);
+    const signal = this.#signal === undefined ? limit : AbortSignal.any([limit, this.#signal]);
+    const response = await this.#fetch(method, path, body, signal);
     return (await answerOf(response)) as Answer;
   }
 
