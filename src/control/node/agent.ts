@@ -166,7 +166,10 @@ export class Agent {
       exit: this.#exit,
       sockets,
       keepaliveOf: (peer) => this.keepaliveOf(peer),
-      onChange: () => this.#census.tell(),
+      onChange: () => {
+        this.#census.tell();
+        this.#grid?.poke();
+      },
       reservedPorts: [
         ...DEFAULT_RESERVED,
         ...(respondPort === undefined ? [] : [respondPort, respondPort + 1]),
@@ -222,8 +225,11 @@ export class Agent {
     const { grid } = options;
     if (grid !== undefined) {
       const { networks } = this;
-      const onApproved = (): void => this.#census.again();
-      this.#grid = new Grid({ ...grid, folder, networks, clock, log, onApproved });
+      this.#grid = new Grid({
+        ...{ ...grid, folder, networks, clock, log },
+        nics: () => this.#census.nics,
+        onApproved: () => this.#census.again(),
+      });
     }
     this.#census = new Census({
       clock,
@@ -234,7 +240,10 @@ export class Agent {
       beside: () => ({ ...this.#beside(), ports: this.#takenPorts(), relay: this.#grid?.relay }),
       whenReady: () => this.#whenOnline(),
       away: () => this.#boot?.probing ?? new Set(),
-      onChange: () => this.#taken(),
+      onChange: () => {
+        this.#taken();
+        this.#grid?.poke();
+      },
     });
   }
 

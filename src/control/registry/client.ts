@@ -65,6 +65,26 @@ export type RegistryEvent =
   | { readonly kind: "hello" | "reset"; readonly revision: number }
   | Change;
 
+/** What a node sees of its peers (`PUT nodes/:id/links`); whole. */
+export interface LinksReport {
+  readonly networks: readonly { readonly network: string; readonly peers: readonly PeerLink[] }[];
+}
+
+export interface PeerLink {
+  /** WireGuard public key of the peer in that network. */
+  readonly publicKey: string;
+  /** Seconds since the last handshake; absent: there was none. */
+  readonly handshakeAge?: number | undefined;
+  /** "ADDRESS:PORT" in use; absent: none is known. */
+  readonly endpoint?: string | undefined;
+  /** Did the peer answer the last probes through the tunnel? absent: it was not probed. */
+  readonly isAlive?: boolean | undefined;
+  /** Median round trip of the probes that were answered. */
+  readonly roundTripMs?: number | undefined;
+  /** Share of the last probes (at most 20) that were not answered, 0 to 1. */
+  readonly loss?: number | undefined;
+}
+
 type Json = Readonly<Record<string, unknown>> | readonly unknown[];
 
 /** What of a page may be said. */
@@ -149,6 +169,8 @@ export class RegistryClient {
     this.ask("PUT", this.#self("ports"), { ports });
   readonly reportReachability = (reachability: Reachability): Promise<void> =>
     this.ask("PUT", this.#self("reachability"), { ...reachability });
+  readonly reportLinks = (report: LinksReport): Promise<void> =>
+    this.ask("PUT", this.#self("links"), { ...report });
   readonly desired = (since?: number): Promise<Desired> =>
     this.ask("GET", `${this.#self("desired")}${queryOf({ since })}`);
   readonly join = (network: string, join: Join): Promise<void> =>
@@ -285,6 +307,7 @@ function unreachable(url: URL, error: unknown): RegistryFault {
 
 async function answerOf(response: Response): Promise<unknown> {
   const text = await response.text();
+  if (response.ok && text === "") return undefined;
   let value: unknown;
   try {
     value = JSON.parse(text);

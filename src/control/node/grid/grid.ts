@@ -3,10 +3,17 @@
  * registry speaks `/api/v2` is asked of it (speech.ts); with an older one the node goes on as before.
  */
 import { availableParallelism, loadavg } from "node:os";
+import type { InterfaceStatus } from "../../../lane/status.ts";
 import type { Clock } from "../../linux/clock.ts";
+import { PingSocket } from "../../linux/ping.ts";
+import { type Cidr, parseCidr } from "../../model/cidr.ts";
+import { namespaceName } from "../../model/names.ts";
+import type { Nic } from "../../model/nic.ts";
 import { RegistryClient } from "../../registry/client.ts";
 import { nodeIdentity } from "./identity.ts";
+import { Links } from "./links.ts";
 import { type Carrier, Participation } from "./participation.ts";
+import { Prober } from "./prober.ts";
 import { loadShare, type Report, Reports } from "./reports.ts";
 import { type GridState, Session } from "./session.ts";
 
@@ -22,7 +29,10 @@ export interface GridSettings {
 export interface GridOptions extends GridSettings {
   /** Of the node's state. */
   readonly folder: string;
-  readonly networks: Carrier;
+  readonly networks: Carrier & {
+    deviceStatus(id: string): Promise<InterfaceStatus | undefined>;
+  };
+  readonly nics: () => readonly Nic[];
   readonly clock: Clock;
   readonly log: (level: "info" | "error", text: string) => void;
   /** It is in the grid, maybe again: all that is published has to be published (again). */
@@ -53,6 +63,8 @@ export class Grid {
   readonly #session: Session;
   readonly #participation: Participation;
   readonly #reports: Reports;
+  readonly #prober: Prober;
+  readonly #links: Links;
   readonly #abort = new AbortController();
 
   constructor(options: GridOptions) {
@@ -68,6 +80,7 @@ export class Grid {
       onApproved: () => {
         this.#reports.forget();
         this.#participation.forget();
+        this.#links.forget();
         options.onApproved();
       },
       onReconnect: () => void this.#participation.again(),
@@ -79,17 +92,39 @@ export class Grid {
       wanted: (id) => session.wanted.get(id),
       onDoubt: () => session.doubt(),
     });
+    this.#prober = new Prober({
+      clock,
+      networks: () => networks.ofGrid(),
+      lans: () => lansOf(options.nics()),
+      open: (id, family, onMessage) => PingSocket.open(namespaceName(id), family, onMessage),
+      onTurn: () => this.#links.poke(),
+    });
+    this.#links = new Links({
+      ...{ clock, log },
+      networks: () => networks.ofGrid(),
+      statusOf: (id) => networks.deviceStatus(id),
+      recordOf: (id, publicKey) => this.#prober.recordOf(id, publicKey),
+      report: (report) => this.#client.reportLinks(report),
+      isReady: () => session.state === "approved",
+    });
   }
 
   /** After the networks were built from the disk: they don't wait for the registry. */
   start(): void {
     this.#options.log("info", `this node is ${this.#client.keyId}`);
     this.#session.start();
+    this.#prober.start();
+    this.#links.start();
+  }
+
+  /** Networks, or the node's own addresses, have changed. */
+  poke(): void {
+    this.#prober.poke();
   }
 
   async stop(): Promise<void> {
     this.#abort.abort();
-    await this.#session.stop();
+    await Promise.all([this.#session.stop(), this.#prober.stop(), this.#links.stop()]);
     await this.#participation.stop();
   }
 
@@ -126,4 +161,11 @@ export class Grid {
       .map(({ resource }) => resource.id)
       .filter((id) => this.#session.wanted.get(id) === undefined);
   }
+}
+
+/** Prefixes that the node's own interfaces are in: a peer with an address there is a neighbour. */
+function lansOf(nics: readonly Nic[]): Cidr[] {
+  return nics
+    .filter(({ up, carrier }) => up && carrier)
+    .flatMap(({ addresses }) => addresses.flatMap((address) => parseCidr(address) ?? []));
 }
