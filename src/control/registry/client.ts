@@ -122,10 +122,20 @@ export class RegistryClient {
 
   /** Any request of the API; rejects with a {@link RegistryFault}. */
   async ask<Answer>(method: string, path: string, body?: Json): Promise<Answer> {
-    const limit = AbortSignal.timeout(ANSWER_MS);
-    const signal = this.#signal === undefined ? limit : AbortSignal.any([limit, this.#signal]);
-    const response = await this.#fetch(method, path, body, signal);
-    return (await answerOf(response)) as Answer;
+    const controller = new AbortController();
+    const end = (): void => controller.abort(new Error("it is told to end"));
+    const limit = setTimeout(() => {
+      controller.abort(new Error(`no answer within ${ANSWER_MS / 1000} s`));
+    }, ANSWER_MS);
+    this.#signal?.addEventListener("abort", end);
+    if (this.#signal?.aborted === true) end();
+    try {
+      const response = await this.#fetch(method, path, body, controller.signal);
+      return (await answerOf(response)) as Answer;
+    } finally {
+      clearTimeout(limit);
+      this.#signal?.removeEventListener("abort", end);
+    }
   }
 
   readonly me = (): Promise<{ readonly kind: string; readonly keyId: string }> =>
@@ -237,22 +247,36 @@ export class RegistryClient {
   }
 
   async *#stream(signal: AbortSignal, since: number | undefined): AsyncGenerator<RegistryEvent> {
-    const silence = new AbortController();
+    // Not AbortSignal.any, and not the signal alone: on Node 20 both are forgotten by a garbage collection while the body is read.
+    const controller = new AbortController();
+    let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+    let fault: Error | undefined;
+    const end = (): void => {
+      controller.abort(fault);
+      reader?.cancel().catch(() => undefined);
+    };
     const watch = (): NodeJS.Timeout =>
-      setTimeout(() => silence.abort(new Error("it is silent")), SILENCE_MS);
+      setTimeout(() => {
+        fault = new Error("it is silent");
+        end();
+      }, SILENCE_MS);
     let timer = watch();
+    signal.addEventListener("abort", end);
+    if (signal.aborted) end();
     try {
-      const either = AbortSignal.any([signal, silence.signal]);
-      const response = await this.#fetch(
-        "GET",
-        `/api/v2/events${queryOf({ since })}`,
-        undefined,
-        either,
-      );
-      if (!response.ok || response.body === null) await answerOf(response);
+      const path = `/api/v2/events${queryOf({ since })}`;
+      const response = await this.#fetch("GET", path, undefined, controller.signal);
+      if (!response.ok || response.body === null) {
+        await answerOf(response);
+        return;
+      }
+      reader = response.body.getReader() as ReadableStreamDefaultReader<Uint8Array>;
       let text = "";
       const decoder = new TextDecoder();
-      for await (const piece of response.body as unknown as AsyncIterable<Uint8Array>) {
+      for (;;) {
+        const { done, value: piece } = await reader.read();
+        if (fault !== undefined) throw fault;
+        if (done) return;
         clearTimeout(timer);
         timer = watch();
         text += decoder.decode(piece, { stream: true });
@@ -264,7 +288,8 @@ export class RegistryClient {
       }
     } finally {
       clearTimeout(timer);
-      silence.abort();
+      signal.removeEventListener("abort", end);
+      end();
     }
   }
 

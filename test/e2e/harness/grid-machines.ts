@@ -19,6 +19,8 @@ export const REGISTRY_URL: string = `http://${REGISTRY}:8480`;
 const RESPONDERS = `${REGISTRY}:3479,[2001:db8:3::2]:3479`;
 /** A node asks again after half a minute at most, with jitter. */
 const BACK_MS = 60_000;
+/** More than it takes; a node that never ends is to be told as that. */
+const END_MS = 30_000;
 
 export class GridMachines {
   readonly farm: number;
@@ -128,7 +130,13 @@ export class GridMachine extends LabMachine {
 
   async end(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
     this.#node?.signal(signal);
-    await this.#node?.ended;
+    const limit = AbortSignal.timeout(END_MS);
+    const late = new Promise<never>((_resolve, reject) => {
+      limit.addEventListener("abort", () =>
+        reject(new Error(`${this.label} does not end: ${this.output}`)),
+      );
+    });
+    await Promise.race([this.#node?.ended, late]);
   }
 
   async status(): Promise<AgentStatus> {
