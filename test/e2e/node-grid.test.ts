@@ -4,7 +4,11 @@
  */
 import { expect } from "vitest";
 import { statusAnswer } from "../../src/control/api/answers.ts";
+import { realClock } from "../../src/control/linux/clock.ts";
 import { until } from "../../src/control/linux/command.ts";
+import { PingSocket } from "../../src/control/linux/ping.ts";
+import { cidrOf } from "../../src/control/model/cidr.ts";
+import { Prober } from "../../src/control/node/grid/prober.ts";
 import type { NetworkDetails } from "../../src/control/registry/client.ts";
 import { addressIn, type GridMachine, GridMachines } from "./harness/grid-machines.ts";
 import { labTest } from "./harness/lab-test.ts";
@@ -55,6 +59,92 @@ async function populate(nodes: readonly GridMachine[], network: NetworkDetails):
   }
 }
 
+const WATCH = `table inet watch {
+ counter asked { }
+ counter answered { }
+ chain in {
+  type filter hook input priority 0;
+  icmp type echo-request counter name asked
+  icmp type echo-reply counter name answered
+ }
+}
+`;
+
+/** The agents' own echoes go through the tunnel, to the other's tunnel address, and come back. */
+async function expectProbes(a: GridMachine, b: GridMachine, id: string): Promise<void> {
+  const namespace = `n-${id}`;
+  const counted = async (node: GridMachine, name: string): Promise<number> => {
+    const text = await node.exec(["nft", "list", "counter", "inet", "watch", name], namespace);
+    return Number(/packets (\d+)/.exec(text)?.[1] ?? 0);
+  };
+  for (const node of [a, b]) await node.exec(["nft", "-f", "-"], namespace, { input: WATCH });
+  // Each 10 s, with jitter.
+  await until("b is probed", async () => (await counted(b, "asked")) > 0, 30_000);
+  await until("a is answered", async () => (await counted(a, "answered")) > 0, 30_000);
+  for (const node of [a, b]) {
+    await node.exec(["nft", "delete", "table", "inet", "watch"], namespace);
+  }
+}
+
+const RANGE = "net.ipv4.ping_group_range";
+
+labTest(
+  "echoes of both families by one socket each: who answers is alive, who is shut off is not after three misses, and is again",
+  async (lab) => {
+    const [here, there] = [await lab.namespace("here"), await lab.namespace("there")];
+    await lab.cable(
+      { namespace: here, name: "e0", addresses: ["192.0.2.1/24", "2001:db8:1::1/64"] },
+      { namespace: there, name: "e0", addresses: ["192.0.2.2/24", "2001:db8:1::2/64"] },
+    );
+    // As a new namespace has it: nobody may.
+    expect(() => PingSocket.open(here.name, 4, () => undefined)).toThrow(/EACCES/);
+    await here.exec(["sysctl", "-qw", `${RANGE}=0 0`]);
+    const peers = ["192.0.2.2/32", "2001:db8:1::2/128", "192.0.2.77/32"].map((address) => ({
+      ...{ publicKey: address, allowedIps: [address], keepalive: 0, endpoint: "192.0.2.2:1" },
+    }));
+    const resource = {
+      ...{ id: "x", name: "x", owner: "u", range: "10.0.0.0/8", subnet: "10.1.0.0/24" },
+      ...{ tunnelAddresses: [], internet: false, lan: [], peers, revision: 1 },
+    };
+    let turns = 0;
+    const prober = new Prober({
+      clock: realClock,
+      networks: () => [{ resource, publicKey: "own", problem: undefined }],
+      // They are neighbours: each 2 s.
+      lans: () => [cidrOf("192.0.2.1/24")],
+      open: (_id, family, onMessage) => PingSocket.open(here.name, family, onMessage),
+      onTurn: () => {
+        turns += 1;
+      },
+    });
+    const states = (): (boolean | undefined)[] =>
+      peers.map(({ publicKey }) => prober.recordOf("x", publicKey)?.isAlive);
+    const untilStates = (...wanted: readonly (boolean | undefined)[]): Promise<unknown> =>
+      until(
+        `${wanted}, not ${states()}`,
+        () => JSON.stringify(states()) === JSON.stringify(wanted),
+        30_000,
+      );
+    prober.start();
+    try {
+      await untilStates(true, true, false);
+      expect(prober.recordOf("x", "192.0.2.2/32")).toMatchObject({
+        roundTripMs: expect.any(Number),
+      });
+      const drop = "add rule inet f i meta l4proto { icmp, icmpv6 } drop";
+      const table = "add table inet f; add chain inet f i { type filter hook input priority 0; };";
+      await there.exec(["nft", `${table} ${drop}`]);
+      await untilStates(false, false, false);
+      await there.exec(["nft", "delete table inet f"]);
+      await untilStates(true, true, false);
+      expect(turns).toBeGreaterThanOrEqual(3);
+    } finally {
+      await prober.stop();
+    }
+  },
+  120_000,
+);
+
 labTest(
   "nodes join, get a network by the registry's API, and keep it; who is taken out is out at once; nothing that is local is touched",
   async (lab) => {
@@ -66,6 +156,7 @@ labTest(
     const network = await grid.createNetwork("shop", "10.20.0.0/16", [a, b, c]);
     await populate([a, b, c], network);
     await untilAllReach([a, b, c], network);
+    await expectProbes(a, b, network.id);
     const before = await a.untilNetwork(network.id);
     const { members } = await grid.ask<NetworkDetails>("network", "show", network.id);
     expect(members.find(({ node }) => node === a.id)).toMatchObject({
@@ -131,7 +222,7 @@ labTest(
       expect(await node.wirehaul(["node", "plan"])).toBe("nothing to do\n");
     }
   },
-  300_000,
+  600_000,
 );
 
 /** Has a UDP port of the machine, as another program would. */
@@ -186,5 +277,5 @@ labTest(
     await until("c has nothing of the grid", async () => (await c.networks()).length === 0);
     await until("a is alone", async () => (await a.peers(network.id)).length === 0);
   },
-  300_000,
+  600_000,
 );
