@@ -131,6 +131,7 @@ int tun_gather(struct slab *slab, int32_t i, struct vnet *header);
   F(linkOpen)                                                                                                      \
   F(linkQuery)                                                                                                     \
   F(linkSetMtu)                                                                                                    \
+  F(pingOpen)                                                                                                      \
   F(udpOpen)                                                                                                       \
   F(udpPort)                                                                                                       \
   F(udpMark)                                                                                                       \

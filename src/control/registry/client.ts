@@ -65,6 +65,26 @@ export type RegistryEvent =
   | { readonly kind: "hello" | "reset"; readonly revision: number }
   | Change;
 
+/** What a node sees of its peers (`PUT nodes/:id/links`); whole. */
+export interface LinksReport {
+  readonly networks: readonly { readonly network: string; readonly peers: readonly PeerLink[] }[];
+}
+
+export interface PeerLink {
+  /** WireGuard public key of the peer in that network. */
+  readonly publicKey: string;
+  /** Seconds since the last handshake; absent: there was none. */
+  readonly handshakeAge?: number | undefined;
+  /** "ADDRESS:PORT" in use; absent: none is known. */
+  readonly endpoint?: string | undefined;
+  /** Did the peer answer the last probes through the tunnel? absent: it was not probed. */
+  readonly isAlive?: boolean | undefined;
+  /** Median round trip of the probes that were answered. */
+  readonly roundTripMs?: number | undefined;
+  /** Share of the last probes (at most 20) that were not answered, 0 to 1. */
+  readonly loss?: number | undefined;
+}
+
 type Json = Readonly<Record<string, unknown>> | readonly unknown[];
 
 /** What of a page may be said. */
@@ -79,14 +99,18 @@ export interface ClientOptions {
   readonly identity: Identity;
   /** Of this machine, in milliseconds since 1970. */
   readonly now?: (() => number) | undefined;
+  /** Ends all that is asked. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export class RegistryClient {
   readonly #url: URL;
   readonly #identity: Identity;
   readonly #now: () => number;
+  readonly #signal: AbortSignal | undefined;
 
-  constructor({ url, identity, now = Date.now }: ClientOptions) {
+  constructor({ url, identity, now = Date.now, signal }: ClientOptions) {
+    this.#signal = signal;
     this.#url = new URL(url);
     this.#identity = identity;
     this.#now = now;
@@ -98,8 +122,20 @@ export class RegistryClient {
 
   /** Any request of the API; rejects with a {@link RegistryFault}. */
   async ask<Answer>(method: string, path: string, body?: Json): Promise<Answer> {
-    const response = await this.#fetch(method, path, body, AbortSignal.timeout(ANSWER_MS));
-    return (await answerOf(response)) as Answer;
+    const controller = new AbortController();
+    const end = (): void => controller.abort(new Error("it is told to end"));
+    const limit = setTimeout(() => {
+      controller.abort(new Error(`no answer within ${ANSWER_MS / 1000} s`));
+    }, ANSWER_MS);
+    this.#signal?.addEventListener("abort", end);
+    if (this.#signal?.aborted === true) end();
+    try {
+      const response = await this.#fetch(method, path, body, controller.signal);
+      return (await answerOf(response)) as Answer;
+    } finally {
+      clearTimeout(limit);
+      this.#signal?.removeEventListener("abort", end);
+    }
   }
 
   readonly me = (): Promise<{ readonly kind: string; readonly keyId: string }> =>
@@ -143,6 +179,8 @@ export class RegistryClient {
     this.ask("PUT", this.#self("ports"), { ports });
   readonly reportReachability = (reachability: Reachability): Promise<void> =>
     this.ask("PUT", this.#self("reachability"), { ...reachability });
+  readonly reportLinks = (report: LinksReport): Promise<void> =>
+    this.ask("PUT", this.#self("links"), { ...report });
   readonly desired = (since?: number): Promise<Desired> =>
     this.ask("GET", `${this.#self("desired")}${queryOf({ since })}`);
   readonly join = (network: string, join: Join): Promise<void> =>
@@ -209,22 +247,36 @@ export class RegistryClient {
   }
 
   async *#stream(signal: AbortSignal, since: number | undefined): AsyncGenerator<RegistryEvent> {
-    const silence = new AbortController();
+    // Not AbortSignal.any, and not the signal alone: on Node 20 both are forgotten by a garbage collection while the body is read.
+    const controller = new AbortController();
+    let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+    let fault: Error | undefined;
+    const end = (): void => {
+      controller.abort(fault);
+      reader?.cancel().catch(() => undefined);
+    };
     const watch = (): NodeJS.Timeout =>
-      setTimeout(() => silence.abort(new Error("it is silent")), SILENCE_MS);
+      setTimeout(() => {
+        fault = new Error("it is silent");
+        end();
+      }, SILENCE_MS);
     let timer = watch();
+    signal.addEventListener("abort", end);
+    if (signal.aborted) end();
     try {
-      const either = AbortSignal.any([signal, silence.signal]);
-      const response = await this.#fetch(
-        "GET",
-        `/api/v2/events${queryOf({ since })}`,
-        undefined,
-        either,
-      );
-      if (!response.ok || response.body === null) await answerOf(response);
+      const path = `/api/v2/events${queryOf({ since })}`;
+      const response = await this.#fetch("GET", path, undefined, controller.signal);
+      if (!response.ok || response.body === null) {
+        await answerOf(response);
+        return;
+      }
+      reader = response.body.getReader() as ReadableStreamDefaultReader<Uint8Array>;
       let text = "";
       const decoder = new TextDecoder();
-      for await (const piece of response.body as unknown as AsyncIterable<Uint8Array>) {
+      for (;;) {
+        const { done, value: piece } = await reader.read();
+        if (fault !== undefined) throw fault;
+        if (done) return;
         clearTimeout(timer);
         timer = watch();
         text += decoder.decode(piece, { stream: true });
@@ -236,7 +288,8 @@ export class RegistryClient {
       }
     } finally {
       clearTimeout(timer);
-      silence.abort();
+      signal.removeEventListener("abort", end);
+      end();
     }
   }
 
@@ -279,6 +332,7 @@ function unreachable(url: URL, error: unknown): RegistryFault {
 
 async function answerOf(response: Response): Promise<unknown> {
   const text = await response.text();
+  if (response.ok && text === "") return undefined;
   let value: unknown;
   try {
     value = JSON.parse(text);
