@@ -14,6 +14,7 @@ import type { NetworkChange } from "./planning.ts";
 import type {
   Heartbeat,
   Join,
+  LinksReport,
   NewClient,
   NewFarm,
   NewLease,
@@ -143,6 +144,9 @@ export class RegistryClient {
     this.ask("PUT", this.#self("ports"), { ports });
   readonly reportReachability = (reachability: Reachability): Promise<void> =>
     this.ask("PUT", this.#self("reachability"), { ...reachability });
+  /** Whole state; for the node itself. */
+  readonly reportLinks = (node: string, report: LinksReport): Promise<void> =>
+    this.ask("PUT", `/api/v2/nodes/${node}/links`, { ...report });
   readonly desired = (since?: number): Promise<Desired> =>
     this.ask("GET", `${this.#self("desired")}${queryOf({ since })}`);
   readonly join = (network: string, join: Join): Promise<void> =>
@@ -279,6 +283,8 @@ function unreachable(url: URL, error: unknown): RegistryFault {
 
 async function answerOf(response: Response): Promise<unknown> {
   const text = await response.text();
+  // Done, and nothing to say.
+  if (response.status === 204) return undefined;
   let value: unknown;
   try {
     value = JSON.parse(text);

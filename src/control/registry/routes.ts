@@ -3,6 +3,7 @@ import type { z } from "zod";
 import { ApiError } from "../api/errors.ts";
 import type { Nic } from "../model/nic.ts";
 import { type Actor, needAdmin } from "./actor.ts";
+import { reportLinks } from "./health/links.ts";
 import { confirmLease, endLease, leasePort, listLeases, refuseLease } from "./leases.ts";
 import {
   addClient,
@@ -57,6 +58,8 @@ export interface Route {
   readonly query?: schemas.Query | undefined;
   readonly body?: z.ZodType | undefined;
   readonly type?: string | undefined;
+  /** 204: there is no answer but that; absent: 200. */
+  readonly status?: 204 | undefined;
   readonly run: (call: Call, body: unknown) => Promise<unknown>;
 }
 
@@ -215,6 +218,15 @@ export const ROUTES: readonly Route[] = [
     body: schemas.reachabilitySchema,
     run: ({ store, actor, params, planNetwork }, body) =>
       nothing(reportReachability(store, actor, params["node"] ?? "", body, planNetwork)),
+  }),
+  taking({
+    method: "PUT",
+    path: "/api/v2/nodes/:node/links",
+    summary: "What the node sees of its peers: handshakes, endpoints in use, probes (node)",
+    body: schemas.linksSchema,
+    status: 204,
+    run: ({ store, actor, params, planNetwork }, body) =>
+      reportLinks(store, actor, params["node"] ?? "", body, planNetwork),
   }),
   {
     method: "GET",
