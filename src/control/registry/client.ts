@@ -4,6 +4,8 @@
  */
 import { randomBytes } from "node:crypto";
 import type { Nic } from "../model/nic.ts";
+import type { NetworkStatus, PairStatus } from "./health/status.ts";
+import type { NetworkExplanation } from "./health/view.ts";
 import { Identity } from "./key.ts";
 import type { LeaseView } from "./leases.ts";
 import type { NetworkDetails, NetworkSummary } from "./networks.ts";
@@ -34,9 +36,12 @@ export type {
   LeaseView,
   NetworkChange,
   NetworkDetails,
+  NetworkExplanation,
+  NetworkStatus,
   NetworkSummary,
   NodeDetails,
   NodeView,
+  PairStatus,
   TokenView,
   UserView,
 };
@@ -171,6 +176,11 @@ export class RegistryClient {
     this.ask("GET", `/api/v2/networks${queryOf(page)}`);
   readonly network = (id: string): Promise<NetworkDetails> =>
     this.ask("GET", `/api/v2/networks/${id}`);
+  readonly networkStatus = (id: string): Promise<NetworkStatus> =>
+    this.ask("GET", `/api/v2/networks/${id}/status`);
+  /** `network` absent: in all that hold both. */
+  readonly explain = (from: string, to: string, network?: string): Promise<NetworkExplanation[]> =>
+    this.ask("GET", `/api/v2/explain${queryOf({ from, to, network })}`);
   readonly deleteNetwork = (id: string, revision?: number): Promise<void> =>
     this.ask("DELETE", `/api/v2/networks/${id}${queryOf({ revision })}`);
   readonly addNode = (id: string, member: NewMember): Promise<NetworkDetails> =>

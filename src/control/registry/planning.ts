@@ -115,8 +115,13 @@ export interface MemberRow {
   readonly reachability: Reachability | null;
   /** What it reported of its peers. */
   readonly records: readonly PeerRecord[] | null;
+  /** When, in milliseconds since 1970. */
+  readonly reported: number | null;
   /** It has missed its heartbeats. */
   readonly silent: boolean;
+  readonly seen: Date | null;
+  readonly name: string;
+  readonly farm: number;
 }
 
 interface ClientRow {
@@ -183,7 +188,8 @@ export async function planningOf(
   const members = await queries.rows<MemberRow>(
     `select m.node, m.subnet::text, m.subnet6::text, host(m.tunnel) as tunnel, host(m.tunnel6) as tunnel6,
        m.port, l.state = 'confirmed' as confirmed, m.public_key, n.census, n.reachability,
-       r.peers as records, coalesce(h.silent, false) as silent
+       n.name, n.farm, r.peers as records, extract(epoch from r.at)::float8 * 1000 as reported,
+       coalesce(h.silent, false) as silent, h.seen
      from network_nodes m join nodes n on n.id = m.node
      left join port_leases l on l.node = m.node and l.port = m.port
      left join link_reports r on r.network = m.network and r.node = m.node

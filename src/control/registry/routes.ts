@@ -4,6 +4,7 @@ import { ApiError } from "../api/errors.ts";
 import type { Nic } from "../model/nic.ts";
 import { type Actor, needAdmin } from "./actor.ts";
 import { reportLinks } from "./health/links.ts";
+import { explain, networkStatus } from "./health/view.ts";
 import { confirmLease, endLease, leasePort, listLeases, refuseLease } from "./leases.ts";
 import {
   addClient,
@@ -300,6 +301,23 @@ export const ROUTES: readonly Route[] = [
     path: "/api/v2/networks/:network",
     summary: "A network with its nodes and clients",
     run: ({ store, actor, params }) => showNetwork(store, actor, params["network"] ?? ""),
+  },
+  {
+    method: "GET",
+    path: "/api/v2/networks/:network/status",
+    summary: "How each pair of a network's nodes reaches the other, by both sides' reports",
+    run: ({ store, actor, params }) => networkStatus(store, actor, params["network"] ?? ""),
+  },
+  {
+    method: "GET",
+    path: "/api/v2/explain",
+    summary:
+      "Why two nodes meet as they do, and what stands in the way of better (owner of the network, farmers of the nodes)",
+    query: schemas.explainQuery,
+    run: ({ store, actor, query }) => {
+      const { from = "", to = "", network } = query;
+      return explain(store, actor, { from, to, network });
+    },
   },
   {
     method: "DELETE",

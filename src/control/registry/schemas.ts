@@ -381,3 +381,4 @@ export const nodesQuery: Query = query({
   farm: digits,
   state: z.enum(["pending", "approved", "deleted"]).optional(),
 });
+export const explainQuery: Query = query({ from: keyId, to: keyId, network: text.optional() });

@@ -83,6 +83,7 @@ async function keep(
   queries: Queries,
   node: string,
   reports: readonly { readonly network: string; readonly records: readonly PeerRecord[] }[],
+  isNews = true,
 ): Promise<void> {
   const rows = reports.map(({ network, records }) => {
     const times = records.flatMap((record) => dueOf(record) ?? []);
@@ -94,8 +95,9 @@ async function keep(
      select r.network, $1, r.peers, to_timestamp(r.due / 1000.0)
      from jsonb_to_recordset($2::jsonb) as r(network text, peers jsonb, due float8)
      join network_nodes m on m.network = r.network and m.node = $1
-     on conflict (network, node) do update set peers = excluded.peers, due = excluded.due`,
-    [node, JSON.stringify(rows)],
+     on conflict (network, node) do update set peers = excluded.peers, due = excluded.due,
+       at = case when $3 then now() else link_reports.at end`,
+    [node, JSON.stringify(rows), isNews],
   );
 }
 
@@ -170,6 +172,6 @@ async function matureAll(queries: Queries, network: string): Promise<void> {
   );
   for (const { node, peers, at } of rows) {
     const records = peers.map((record) => mature(record, at));
-    await keep(queries, node, [{ network, records }]);
+    await keep(queries, node, [{ network, records }], false);
   }
 }

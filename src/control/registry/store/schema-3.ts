@@ -7,6 +7,7 @@ create table link_reports (
   network text not null,
   node text not null,
   peers jsonb not null,
+  at timestamptz not null default now(),
   due timestamptz,
   primary key (network, node),
   foreign key (network, node) references network_nodes on delete cascade
