@@ -8,7 +8,6 @@ import type { Database } from "../control/registry/store/database.ts";
 import { type DatabasePlace, openDatabase } from "../control/registry/store/open.ts";
 import { runProgram } from "./program.ts";
 import { type Asking, asking, clientOf, print } from "./registry/asking.ts";
-import { addNetworkCommands } from "./registry/network.ts";
 import { type RegistryRunOptions, runRegistry } from "./registry/run.ts";
 
 /** Runs `wirehaul registry ARGS`; returns the exit code. */
@@ -110,7 +109,6 @@ export async function registryCommands(args: readonly string[]): Promise<number>
       await clientOf(flags).deleteNode(id);
     },
   );
-  addNetworkCommands(registry);
   return await runProgram(program, args, () => code);
 }
 

@@ -133,6 +133,33 @@ export function trial(a: Party, b: Party): readonly [Side, Side] | undefined {
   return [sideOf(one), sideOf(other)];
 }
 
+/**
+ * How two that met, and do not now, go on asking each other; undefined: they never met, or they still do. The family that was not tried
+ * since comes first.
+ */
+export function again(a: Party, b: Party): readonly [Side, Side] | undefined {
+  const one = askable(a, b);
+  const other = askable(b, a);
+  if (one.length === 0 && other.length === 0) return undefined;
+  const sideOf = (to: Party, families: readonly FamilyName[]): Side => ({
+    endpoints: to.endpoints(families),
+    keepalive: families.length === 0 ? 0 : LAN_KEEPALIVE,
+    way: families[0] ?? "incoming",
+  });
+  return [sideOf(b, one), sideOf(a, other)];
+}
+
+/** Families in which `from` could open a flow, were it not lost. */
+function askable(from: Party, to: Party): FamilyName[] {
+  const probes = from.measuredTo(to);
+  const isSuspected = (family: FamilyName): number =>
+    probes?.[family]?.lost === "suspected" ? 0 : 1;
+  return FAMILIES.filter((family) => {
+    const isLost = probes?.[family]?.lost !== undefined;
+    return dials(from.node, to.node, family, isLost ? undefined : probes);
+  }).sort((x, y) => isSuspected(x) - isSuspected(y));
+}
+
 /** True if `from` may open a flow to `to` in that family: it can be opened, and no probe has failed. */
 export function dials(
   from: GridNode,

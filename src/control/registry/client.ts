@@ -4,6 +4,8 @@
  */
 import { randomBytes } from "node:crypto";
 import type { Nic } from "../model/nic.ts";
+import type { NetworkStatus, PairStatus } from "./health/status.ts";
+import type { NetworkExplanation } from "./health/view.ts";
 import { Identity } from "./key.ts";
 import type { LeaseView } from "./leases.ts";
 import type { NetworkDetails, NetworkSummary } from "./networks.ts";
@@ -14,6 +16,7 @@ import type { NetworkChange } from "./planning.ts";
 import type {
   Heartbeat,
   Join,
+  LinksReport,
   NewClient,
   NewFarm,
   NewLease,
@@ -21,6 +24,7 @@ import type {
   NewNetwork,
   NewNode,
   NewUser,
+  PeerLink,
   Reachability,
 } from "./schemas.ts";
 import { signRequest } from "./signature.ts";
@@ -31,11 +35,16 @@ export type {
   Desired,
   FarmView,
   LeaseView,
+  LinksReport,
   NetworkChange,
   NetworkDetails,
+  NetworkExplanation,
+  NetworkStatus,
   NetworkSummary,
   NodeDetails,
   NodeView,
+  PairStatus,
+  PeerLink,
   TokenView,
   UserView,
 };
@@ -64,26 +73,6 @@ export class RegistryFault extends Error {
 export type RegistryEvent =
   | { readonly kind: "hello" | "reset"; readonly revision: number }
   | Change;
-
-/** What a node sees of its peers (`PUT nodes/:id/links`); whole. */
-export interface LinksReport {
-  readonly networks: readonly { readonly network: string; readonly peers: readonly PeerLink[] }[];
-}
-
-export interface PeerLink {
-  /** WireGuard public key of the peer in that network. */
-  readonly publicKey: string;
-  /** Seconds since the last handshake; absent: there was none. */
-  readonly handshakeAge?: number | undefined;
-  /** "ADDRESS:PORT" in use; absent: none is known. */
-  readonly endpoint?: string | undefined;
-  /** Did the peer answer the last probes through the tunnel? absent: it was not probed. */
-  readonly isAlive?: boolean | undefined;
-  /** Median round trip of the probes that were answered. */
-  readonly roundTripMs?: number | undefined;
-  /** Share of the last probes (at most 20) that were not answered, 0 to 1. */
-  readonly loss?: number | undefined;
-}
 
 type Json = Readonly<Record<string, unknown>> | readonly unknown[];
 
@@ -179,6 +168,7 @@ export class RegistryClient {
     this.ask("PUT", this.#self("ports"), { ports });
   readonly reportReachability = (reachability: Reachability): Promise<void> =>
     this.ask("PUT", this.#self("reachability"), { ...reachability });
+  /** Whole state. */
   readonly reportLinks = (report: LinksReport): Promise<void> =>
     this.ask("PUT", this.#self("links"), { ...report });
   readonly desired = (since?: number): Promise<Desired> =>
@@ -205,6 +195,11 @@ export class RegistryClient {
     this.ask("GET", `/api/v2/networks${queryOf(page)}`);
   readonly network = (id: string): Promise<NetworkDetails> =>
     this.ask("GET", `/api/v2/networks/${id}`);
+  readonly networkStatus = (id: string): Promise<NetworkStatus> =>
+    this.ask("GET", `/api/v2/networks/${id}/status`);
+  /** `network` absent: in all that hold both. */
+  readonly explain = (from: string, to: string, network?: string): Promise<NetworkExplanation[]> =>
+    this.ask("GET", `/api/v2/explain${queryOf({ from, to, network })}`);
   readonly deleteNetwork = (id: string, revision?: number): Promise<void> =>
     this.ask("DELETE", `/api/v2/networks/${id}${queryOf({ revision })}`);
   readonly addNode = (id: string, member: NewMember): Promise<NetworkDetails> =>
@@ -332,6 +327,7 @@ function unreachable(url: URL, error: unknown): RegistryFault {
 
 async function answerOf(response: Response): Promise<unknown> {
   const text = await response.text();
+  // Done, and nothing to say.
   if (response.ok && text === "") return undefined;
   let value: unknown;
   try {

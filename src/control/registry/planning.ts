@@ -4,7 +4,12 @@
  */
 import type { NetworkPeer, NetworkResource } from "../model/network-resource.ts";
 import type { Nic } from "../model/nic.ts";
+import { linksOf } from "./health/measure.ts";
+import { keepPaths } from "./health/paths.ts";
+import type { PeerRecord } from "./health/record.ts";
+import { healthOf } from "./health/relays.ts";
 import type { Link, Reachability, Standing } from "./schemas.ts";
+import type { Queries } from "./store/database.ts";
 import type { Write } from "./store/store.ts";
 
 export interface PlanMember {
@@ -51,6 +56,11 @@ export interface PlannedPeer {
   readonly allowedIps: readonly string[];
   readonly keepalive: number | "auto";
   readonly subnet?: string | undefined;
+  /** As the mesh planner has them: what `paths.ts` counts. */
+  readonly kind?: string | undefined;
+  readonly name?: string | undefined;
+  readonly way?: string | undefined;
+  readonly carries?: readonly string[] | undefined;
 }
 
 /** Pure. Members that are left out of the answer get no peers. */
@@ -92,7 +102,7 @@ interface NetworkRow {
   readonly revision: number;
 }
 
-interface MemberRow {
+export interface MemberRow {
   readonly node: string;
   readonly subnet: string;
   readonly subnet6: string;
@@ -103,6 +113,15 @@ interface MemberRow {
   readonly public_key: string | null;
   readonly census: readonly Nic[] | null;
   readonly reachability: Reachability | null;
+  /** What it reported of its peers. */
+  readonly records: readonly PeerRecord[] | null;
+  /** When, in milliseconds since 1970. */
+  readonly reported: number | null;
+  /** It has missed its heartbeats. */
+  readonly silent: boolean;
+  readonly seen: Date | null;
+  readonly name: string;
+  readonly farm: number;
 }
 
 interface ClientRow {
@@ -147,28 +166,59 @@ async function resourcesOf(
   row: NetworkRow,
   planNetwork: PlanNetwork | undefined,
 ): Promise<Map<string, NetworkResource>> {
-  const members = await write.rows<MemberRow>(
-    `select m.node, m.subnet::text, m.subnet6::text, host(m.tunnel) as tunnel, host(m.tunnel6) as tunnel6,
-       m.port, l.state = 'confirmed' as confirmed, m.public_key, n.census, n.reachability
-     from network_nodes m join nodes n on n.id = m.node
-     left join port_leases l on l.node = m.node and l.port = m.port
-     where m.network = $1 order by m.node`,
-    [row.id],
-  );
-  const clients = await write.rows<ClientRow>(
-    `select name, public_key, access, host(address) as address, host(address6) as address6
-     from network_clients where network = $1 order by name`,
-    [row.id],
-  );
-  const planned = planNetwork?.(inputOf(row, members, clients), underlayOf(members));
+  const { members, input, underlay } = await planningOf(write, row);
+  const health = await healthOf(write, row.id, members, underlay.nodes);
+  const planned = planNetwork?.(input, withHealth(underlay, health));
+  await keepPaths(write, row.id, planned?.members ?? []);
   const peers = new Map(planned?.members.map((member) => [member.node, member.peers]));
   return new Map(
     members.map((member) => [member.node, resourceOf(row, member, peers.get(member.node) ?? [])]),
   );
 }
 
+/** What a network is planned from; relays are all up. */
+export async function planningOf(
+  queries: Queries,
+  network: Pick<NetworkRow, "id" | "range" | "range6">,
+): Promise<{
+  readonly members: readonly MemberRow[];
+  readonly input: PlanNetworkInput;
+  readonly underlay: PlanUnderlay;
+}> {
+  const members = await queries.rows<MemberRow>(
+    `select m.node, m.subnet::text, m.subnet6::text, host(m.tunnel) as tunnel, host(m.tunnel6) as tunnel6,
+       m.port, l.state = 'confirmed' as confirmed, m.public_key, n.census, n.reachability,
+       n.name, n.farm, r.peers as records, extract(epoch from r.at)::float8 * 1000 as reported,
+       coalesce(h.silent, false) as silent, h.seen
+     from network_nodes m join nodes n on n.id = m.node
+     left join port_leases l on l.node = m.node and l.port = m.port
+     left join link_reports r on r.network = m.network and r.node = m.node
+     left join heartbeats h on h.node = m.node
+     where m.network = $1 order by m.node`,
+    [network.id],
+  );
+  const clients = await queries.rows<ClientRow>(
+    `select name, public_key, access, host(address) as address, host(address6) as address6
+     from network_clients where network = $1 order by name`,
+    [network.id],
+  );
+  return { members, input: inputOf(network, members, clients), underlay: underlayOf(members) };
+}
+
+/** The same with relays as they were judged. */
+export function withHealth(
+  { nodes, links }: PlanUnderlay,
+  health: ReadonlyMap<string, PlanNode["relay"]["health"]>,
+): PlanUnderlay {
+  const judged = [...nodes].map(([id, node]): [string, PlanNode] => [
+    id,
+    { ...node, relay: { ...node.relay, health: health.get(id) ?? "up" } },
+  ]);
+  return { nodes: new Map(judged), links };
+}
+
 function inputOf(
-  { id, range, range6 }: NetworkRow,
+  { id, range, range6 }: Pick<NetworkRow, "id" | "range" | "range6">,
   members: readonly MemberRow[],
   clients: readonly ClientRow[],
 ): PlanNetworkInput {
@@ -205,7 +255,10 @@ function underlayOf(members: readonly MemberRow[]): PlanUnderlay {
     nodes.set(node, { id: node, v4, v6, lan, relay });
     links.set(node, new Map(measured.map(({ node: other, ...link }) => [other, link])));
   }
-  return { nodes, links };
+  const reporters = members.map(({ node, public_key: publicKey, records }) => ({
+    ...{ node, publicKey, records: records ?? [] },
+  }));
+  return { nodes, links: linksOf(reporters, nodes, links) };
 }
 
 function resourceOf(

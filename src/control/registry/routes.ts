@@ -3,6 +3,8 @@ import type { z } from "zod";
 import { ApiError } from "../api/errors.ts";
 import type { Nic } from "../model/nic.ts";
 import { type Actor, needAdmin } from "./actor.ts";
+import { reportLinks } from "./health/links.ts";
+import { explain, networkStatus } from "./health/view.ts";
 import { confirmLease, endLease, leasePort, listLeases, refuseLease } from "./leases.ts";
 import {
   addClient,
@@ -57,6 +59,8 @@ export interface Route {
   readonly query?: schemas.Query | undefined;
   readonly body?: z.ZodType | undefined;
   readonly type?: string | undefined;
+  /** 204: there is no answer but that; absent: 200. */
+  readonly status?: 204 | undefined;
   readonly run: (call: Call, body: unknown) => Promise<unknown>;
 }
 
@@ -216,6 +220,15 @@ export const ROUTES: readonly Route[] = [
     run: ({ store, actor, params, planNetwork }, body) =>
       nothing(reportReachability(store, actor, params["node"] ?? "", body, planNetwork)),
   }),
+  taking({
+    method: "PUT",
+    path: "/api/v2/nodes/:node/links",
+    summary: "What the node sees of its peers: handshakes, endpoints in use, probes (node)",
+    body: schemas.linksSchema,
+    status: 204,
+    run: ({ store, actor, params, planNetwork }, body) =>
+      reportLinks(store, actor, params["node"] ?? "", body, planNetwork),
+  }),
   {
     method: "GET",
     path: "/api/v2/nodes/:node/desired",
@@ -288,6 +301,23 @@ export const ROUTES: readonly Route[] = [
     path: "/api/v2/networks/:network",
     summary: "A network with its nodes and clients",
     run: ({ store, actor, params }) => showNetwork(store, actor, params["network"] ?? ""),
+  },
+  {
+    method: "GET",
+    path: "/api/v2/networks/:network/status",
+    summary: "How each pair of a network's nodes reaches the other, by both sides' reports",
+    run: ({ store, actor, params }) => networkStatus(store, actor, params["network"] ?? ""),
+  },
+  {
+    method: "GET",
+    path: "/api/v2/explain",
+    summary:
+      "Why two nodes meet as they do, and what stands in the way of better (owner of the network, farmers of the nodes)",
+    query: schemas.explainQuery,
+    run: ({ store, actor, query }) => {
+      const { from = "", to = "", network } = query;
+      return explain(store, actor, { from, to, network });
+    },
   },
   {
     method: "DELETE",

@@ -130,7 +130,8 @@ class Listener {
     this.#log = log;
   }
 
-  async start(): Promise<void> {
+  /** `isAgain`: tells, as soon as it listens, that something may have been missed. */
+  async start(isAgain = false): Promise<void> {
     // A listening connection is idle for long: the timeout of a statement does not count there.
     const client = new pg.Client(this.#settings);
     this.#client = client;
@@ -140,6 +141,7 @@ class Listener {
     try {
       await client.connect();
       await client.query(`listen ${pg.escapeIdentifier(this.#channel)}`);
+      if (isAgain) this.#heard("");
     } catch (error) {
       this.#again(client, error as Error);
     }
@@ -157,8 +159,7 @@ class Listener {
     this.#log("error", `the database's notifications are lost for now: ${error.message}`);
     client.end().catch(() => undefined);
     this.#timer = setTimeout(() => {
-      // What was missed is looked up.
-      void this.start().then(() => this.#heard(""));
+      void this.start(true);
     }, LISTEN_AGAIN_MS);
   }
 }
