@@ -118,12 +118,12 @@ export async function lockNetwork(write: Write, network: string): Promise<void> 
   await write.rows("select pg_advisory_xact_lock(hashtextextended($1, 30568))", [network]);
 }
 
-/** Plans a network anew; the lock is the caller's. A network that has gone leaves its nodes. */
+/** Plans a network anew; the lock is the caller's. A network that has gone leaves its nodes. True: some node's part is another one. */
 export async function replan(
   write: Write,
   network: string,
   planNetwork: PlanNetwork | undefined,
-): Promise<void> {
+): Promise<boolean> {
   const [row] = await write.rows<NetworkRow>(
     `select n.id, n.owner, u.name as owner_name, n.name, n.range::text, n.range6::text,
        coalesce(p.revision, 0) + 1 as revision
@@ -133,13 +133,14 @@ export async function replan(
   );
   const resources = row === undefined ? new Map() : await resourcesOf(write, row, planNetwork);
   const isOther = await keep(write, network, row?.revision ?? 0, resources);
-  if (row === undefined || !isOther) return;
+  if (row === undefined || !isOther) return isOther;
   await write.rows(
     `insert into plan_revisions (network, revision) values ($1, $2)
      on conflict (network) do update set revision = excluded.revision`,
     [network, row.revision],
   );
   write.change({ kind: "network", subject: network, owner: row.owner });
+  return true;
 }
 
 async function resourcesOf(
