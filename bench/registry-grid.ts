@@ -2,14 +2,14 @@
  * The grid that the registry is measured with, the same each time: every fourth node is public, half of the hidden ones sit behind shared
  * addresses, one in ten has IPv6; networks draw their nodes from all. Put into a database row by row, as the registry itself would have.
  */
-import { addressesOf } from "../src/control/registry/addressing.ts";
+import type { User } from "../src/control/registry/actor.ts";
 import { Identity } from "../src/control/registry/key.ts";
+import { createNetwork } from "../src/control/registry/networks.ts";
 import { insertUser } from "../src/control/registry/people.ts";
 import type { Link, Reachability } from "../src/control/registry/schemas.ts";
 import type { Database } from "../src/control/registry/store/database.ts";
 import { Store } from "../src/control/registry/store/store.ts";
 
-const FIRST_PORT = 1_024;
 const ROWS_AT_ONCE = 1_000;
 const WRITER = { actor: "bench", action: "bench" } as const;
 const RANGE = "10.1.0.0/16";
@@ -74,14 +74,12 @@ export class SeededGrid {
   readonly nodes: readonly SeededNode[];
   readonly #database: Database;
   readonly #draw = drawing(0x2545f491);
-  readonly #ports: number[];
   readonly #links: Link[][];
   #networks = 0;
 
   private constructor(database: Database, nodes: readonly SeededNode[]) {
     this.#database = database;
     this.nodes = nodes;
-    this.#ports = nodes.map(() => FIRST_PORT);
     this.#links = nodes.map(() => []);
   }
 
@@ -122,51 +120,43 @@ export class SeededGrid {
   /** A network of so many nodes, each of which has measured the public ones of it. Not planned. */
   async network(size: number): Promise<SeededNetwork> {
     const number = this.#networks++;
-    const id = `bench${number}`;
     const places = chosen(this.#draw, size, this.nodes.length);
-    const ranges = {
-      ...{ range: RANGE, range6: `fd00:${number.toString(16)}::/48` },
-      ...{ tunnelRange: "100.64.0.0/16", subnetLength: 24 },
-    };
     const publics = places.filter((at) => this.nodes[at]?.isPublic === true);
     for (const at of places) {
       const others = publics.filter((other) => other !== at);
       this.#links[at]?.push(...others.map((other) => this.#linkTo(other)));
     }
-    const rows = places.map((at, index) => ({
-      node: this.nodes[at]?.identity.keyId,
-      port: this.#ports[at]!++,
+    const store = new Store(this.#database);
+    const [user] = await this.#database.rows<{ id: number }>("select id from users");
+    const owner: User = {
+      ...{ kind: "user", keyId: this.admin.keyId, id: user?.id ?? 0, name: "root", role: "admin" },
+    };
+    const nodes = places.map((at) => this.nodes[at]!);
+    const wish = {
+      ...{ name: `bench${number}`, cidr: RANGE },
+      nodes: nodes.map(({ identity }) => identity.keyId),
+    };
+    const { id } = await createNetwork(store, owner, wish, undefined);
+    const rows = nodes.map(({ identity }, index) => ({
+      node: identity.keyId,
       key: keyAt(number * 1_000 + index),
-      slot: index + 1,
-      ...addressesOf(ranges, index + 1),
-      reachability: this.#reachabilityOf(at),
+      reachability: this.#reachabilityOf(places[index]!),
     }));
-    await new Store(this.#database).write(WRITER, async (write) => {
+    // As if each of them had taken part; planned once, at the end.
+    await store.write(WRITER, async (write) => {
+      await write.rows("update port_leases set state = 'confirmed' where network = $1", [id]);
       await write.rows(
-        `insert into networks (id, owner, name, range, range6, tunnel_range, subnet_length)
-         select $1, u.id, $1, $2, $3, $4, $5 from users u`,
-        [id, ranges.range, ranges.range6, ranges.tunnelRange, ranges.subnetLength],
-      );
-      const values = [id, JSON.stringify(rows)];
-      await write.rows(
-        `insert into port_leases (node, port, holder, network, owner, state)
-         select m.node, m.port, 'network:' || $1, $1, u.id, 'confirmed' from users u,
-           jsonb_to_recordset($2::jsonb) as m(node text, port integer)`,
-        values,
-      );
-      await write.rows(
-        `insert into network_nodes (network, node, slot, subnet, subnet6, tunnel, tunnel6, port, public_key)
-         select $1, m.* from jsonb_to_recordset($2::jsonb) as
-           m(node text, slot integer, subnet cidr, subnet6 cidr, tunnel inet, tunnel6 inet, port integer, key text)`,
-        values,
+        `update network_nodes n set public_key = m.key
+         from jsonb_to_recordset($2::jsonb) as m(node text, key text) where n.network = $1 and n.node = m.node`,
+        [id, JSON.stringify(rows)],
       );
       await write.rows(
         `update nodes n set reachability = m.reachability
-         from jsonb_to_recordset($2::jsonb) as m(node text, reachability jsonb) where n.id = m.node and $1 <> ''`,
-        values,
+         from jsonb_to_recordset($1::jsonb) as m(node text, reachability jsonb) where n.id = m.node`,
+        [JSON.stringify(rows)],
       );
     });
-    return { id, nodes: places.map((at) => this.nodes[at]!) };
+    return { id, nodes };
   }
 
   #linkTo(other: number): Link {

@@ -4,6 +4,7 @@
  */
 import type { NetworkPeer, NetworkResource } from "../model/network-resource.ts";
 import type { Nic } from "../model/nic.ts";
+import { keepPlan } from "./kept-plans.ts";
 import type { Link, Reachability, Standing } from "./schemas.ts";
 import type { Write } from "./store/store.ts";
 
@@ -132,13 +133,8 @@ export async function replan(
     [network],
   );
   const resources = row === undefined ? new Map() : await resourcesOf(write, row, planNetwork);
-  const isOther = await keep(write, network, row?.revision ?? 0, resources);
+  const isOther = await keepPlan(write, network, row?.revision ?? 0, resources);
   if (row === undefined || !isOther) return isOther;
-  await write.rows(
-    `insert into plan_revisions (network, revision) values ($1, $2)
-     on conflict (network) do update set revision = excluded.revision`,
-    [network, row.revision],
-  );
   write.change({ kind: "network", subject: network, owner: row.owner });
   return true;
 }
@@ -235,75 +231,4 @@ function resourceOf(
     })),
     revision: row.revision,
   };
-}
-
-/** Stores each node's part that differs from the one before, and says by what. False: none does. */
-async function keep(
-  write: Write,
-  network: string,
-  revision: number,
-  resources: ReadonlyMap<string, NetworkResource>,
-): Promise<boolean> {
-  const old = new Map(
-    (
-      await write.rows<{ node: string; plan: NetworkResource }>(
-        "select node, plan from plans where network = $1",
-        [network],
-      )
-    ).map(({ node, plan }) => [node, plan]),
-  );
-  const changed: { node: string; plan: NetworkResource }[] = [];
-  for (const [node, plan] of resources) {
-    const before = old.get(node);
-    old.delete(node);
-    const difference = differenceOf(before, plan);
-    if (difference === undefined) continue;
-    changed.push({ node, plan });
-    write.change({ kind: "plan", subject: network, node, body: difference });
-  }
-  for (const [node, plan] of old) {
-    const body: NetworkChange = { base: plan.revision, set: [], remove: [] };
-    write.change({ kind: "plan", subject: network, node, body });
-  }
-  if (old.size > 0) {
-    await write.rows("delete from plans where network = $1 and node = any($2)", [
-      network,
-      [...old.keys()],
-    ]);
-  }
-  if (changed.length === 0) return old.size > 0;
-  await write.rows(
-    `insert into plans (network, node, plan, revision)
-     select $1, node, plan, $2 from jsonb_to_recordset($3::jsonb) as p(node text, plan jsonb)
-     on conflict (network, node) do update set plan = excluded.plan, revision = excluded.revision`,
-    [network, revision, JSON.stringify(changed)],
-  );
-  return true;
-}
-
-/** Undefined: nothing but the revision differs. */
-export function differenceOf(
-  before: NetworkResource | undefined,
-  after: NetworkResource,
-): NetworkChange | undefined {
-  const { peers: _peers, revision: _revision, ...rest } = after;
-  const old = new Map(before?.peers.map((peer) => [peer.publicKey, textOf(peer)]));
-  const set = after.peers.filter((peer) => old.get(peer.publicKey) !== textOf(peer));
-  for (const { publicKey } of after.peers) old.delete(publicKey);
-  const remove = [...old.keys()];
-  if (before !== undefined && set.length === 0 && remove.length === 0) {
-    const { peers: _before, revision: _old, ...earlier } = before;
-    if (textOf(earlier) === textOf(rest)) return undefined;
-  }
-  const resource = { ...rest, peers: [], revision: after.revision };
-  return { base: before?.revision ?? 0, resource, set, remove };
-}
-
-/** Equal for equal values, whatever the order of their parts: JSON of the database has its own. */
-function textOf(value: unknown): string {
-  return JSON.stringify(value, (_key, part: unknown) =>
-    typeof part === "object" && part !== null && !Array.isArray(part)
-      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : part,
-  );
 }
