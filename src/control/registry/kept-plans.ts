@@ -17,6 +17,8 @@ export interface KeptPart {
 /** The parts of a network as its nodes were told, and how many differences there are of each. */
 interface Told {
   readonly stamp: string;
+  /** False: only some of the parts, which is nothing to remember. */
+  readonly isWhole: boolean;
   readonly parts: ReadonlyMap<string, NetworkResource>;
   readonly counts: ReadonlyMap<string, number>;
 }
@@ -41,16 +43,20 @@ export function partOf({ plan, differences }: KeptPart): NetworkResource {
   return { ...whole, peers: [...peers.values()] };
 }
 
-/** Stores each node's part that differs from the one before, and says by what. False: none does. The network's lock is the caller's. */
+/**
+ * Stores each node's part that differs from the one before, and says by what. False: none does. The network's lock is the caller's.
+ * `scope`: are these all parts of the network, or is nothing said of the others?
+ */
 export async function keepPlan(
   write: Write,
   network: string,
   revision: number,
   parts: ReadonlyMap<string, NetworkResource>,
+  scope: "all" | "some" = "all",
 ): Promise<boolean> {
-  const before = await toldOf(write, network);
-  const counts = new Map<string, number>();
-  const told = new Map<string, NetworkResource>();
+  const before = await toldOf(write, network, scope === "all" ? undefined : [...parts.keys()]);
+  const counts = new Map(scope === "all" ? [] : before.counts);
+  const told = new Map(scope === "all" ? [] : before.parts);
   const wholes: { node: string; plan: NetworkResource }[] = [];
   const differences: { node: string; body: NetworkChange }[] = [];
   for (const [node, plan] of parts) {
@@ -69,7 +75,7 @@ export async function keepPlan(
       counts.set(node, count + 1);
     }
   }
-  const gone = [...before.parts].filter(([node]) => !parts.has(node));
+  const gone = scope === "all" ? [...before.parts].filter(([node]) => !parts.has(node)) : [];
   for (const [node, plan] of gone) {
     const body: NetworkChange = { base: plan.revision, set: [], remove: [] };
     write.change({ kind: "plan", subject: network, node, body });
@@ -83,7 +89,7 @@ export async function keepPlan(
     differences,
     gone.map(([node]) => node),
   );
-  await stamp(write, network, revision, { parts: told, counts });
+  await stamp(write, network, revision, { parts: told, counts, isWhole: before.isWhole });
   return true;
 }
 
@@ -100,7 +106,11 @@ function isWorthWhole(
 }
 
 /** What is remembered, if it is the plan that the database has; else that is read. */
-async function toldOf(write: Write, network: string): Promise<Told> {
+async function toldOf(
+  write: Write,
+  network: string,
+  only: readonly string[] | undefined,
+): Promise<Told> {
   const remembered = write.memory.get<Told>(memoryKey(network));
   if (remembered !== undefined) {
     const [row] = await write.rows<{ stamp: string | null }>(
@@ -109,16 +119,18 @@ async function toldOf(write: Write, network: string): Promise<Told> {
     );
     if (row?.stamp === remembered.stamp) return remembered;
   }
-  return { stamp: "", ...(await readParts(write, network)) };
+  return { stamp: "", isWhole: only === undefined, ...(await readParts(write, network, only)) };
 }
 
 async function readParts(
   queries: Queries,
   network: string,
+  only: readonly string[] | undefined,
 ): Promise<Pick<Told, "parts" | "counts">> {
   const rows = await queries.rows<KeptPart & { readonly node: string }>(
-    `select p.node, ${KEPT_PART} from plans p where p.network = $1`,
-    [network],
+    `select p.node, ${KEPT_PART} from plans p
+     where p.network = $1 and ($2::text[] is null or p.node = any($2))`,
+    [network, only ?? null],
   );
   return {
     parts: new Map(rows.map((row) => [row.node, partOf(row)])),
@@ -160,7 +172,7 @@ async function stamp(
   write: Write,
   network: string,
   revision: number,
-  told: Pick<Told, "parts" | "counts">,
+  told: Omit<Told, "stamp">,
 ): Promise<void> {
   const fresh = randomUUID();
   const rows = await write.rows(
@@ -168,8 +180,8 @@ async function stamp(
      on conflict (network) do update set revision = excluded.revision, stamp = excluded.stamp returning 1`,
     [network, revision, fresh],
   );
-  if (rows.length === 0) {
-    // The network has gone.
+  if (rows.length === 0 || !told.isWhole) {
+    // The network has gone, or the rest of it is not known.
     write.memory.delete(memoryKey(network));
     return;
   }

@@ -93,7 +93,15 @@ interface NetworkRow {
   readonly revision: number;
 }
 
-interface MemberRow {
+/** What a node said of itself. */
+interface Reported {
+  readonly census: readonly Nic[] | null;
+  readonly reachability: Reachability | null;
+}
+
+const NOTHING: Reported = { census: null, reachability: null };
+
+interface MemberRow extends Reported {
   readonly node: string;
   readonly subnet: string;
   readonly subnet6: string;
@@ -102,8 +110,6 @@ interface MemberRow {
   readonly port: number | null;
   readonly confirmed: boolean;
   readonly public_key: string | null;
-  readonly census: readonly Nic[] | null;
-  readonly reachability: Reachability | null;
 }
 
 interface ClientRow {
@@ -125,13 +131,7 @@ export async function replan(
   network: string,
   planNetwork: PlanNetwork | undefined,
 ): Promise<boolean> {
-  const [row] = await write.rows<NetworkRow>(
-    `select n.id, n.owner, u.name as owner_name, n.name, n.range::text, n.range6::text,
-       coalesce(p.revision, 0) + 1 as revision
-     from networks n join users u on u.id = n.owner left join plan_revisions p on p.network = n.id
-     where n.id = $1`,
-    [network],
-  );
+  const row = await networkOf(write, network);
   const resources = row === undefined ? new Map() : await resourcesOf(write, row, planNetwork);
   const isOther = await keepPlan(write, network, row?.revision ?? 0, resources);
   if (row === undefined || !isOther) return isOther;
@@ -139,19 +139,81 @@ export async function replan(
   return true;
 }
 
+/** Tells new members of their network; until they have a key nobody else hears of them, and nothing is planned. The lock is the caller's. */
+export async function introduce(
+  write: Write,
+  network: string,
+  nodes: readonly string[],
+): Promise<void> {
+  const row = await networkOf(write, network);
+  if (row === undefined) return;
+  const members = await membersOf(write, network, nodes);
+  const parts = new Map(members.map((member) => [member.node, resourceOf(row, member, [])]));
+  await keepPlan(write, network, row.revision, parts, "some");
+  write.change({ kind: "network", subject: network, owner: row.owner });
+}
+
+async function networkOf(write: Write, network: string): Promise<NetworkRow | undefined> {
+  const [row] = await write.rows<NetworkRow>(
+    `select n.id, n.owner, u.name as owner_name, n.name, n.range::text, n.range6::text,
+       coalesce(p.revision, 0) + 1 as revision
+     from networks n join users u on u.id = n.owner left join plan_revisions p on p.network = n.id
+     where n.id = $1`,
+    [network],
+  );
+  return row;
+}
+
+/** `only` undefined: all of them. */
+async function membersOf(
+  write: Write,
+  network: string,
+  only?: readonly string[],
+): Promise<MemberRow[]> {
+  const rows = await write.rows<Omit<MemberRow, keyof Reported> & { readonly version: string }>(
+    `select m.node, m.subnet::text, m.subnet6::text, host(m.tunnel) as tunnel, host(m.tunnel6) as tunnel6,
+       m.port, l.state = 'confirmed' as confirmed, m.public_key,
+       n.xmin::text || n.ctid::text as version
+     from network_nodes m join nodes n on n.id = m.node
+     left join port_leases l on l.node = m.node and l.port = m.port
+     where m.network = $1 and ($2::text[] is null or m.node = any($2)) order by m.node`,
+    [network, only ?? null],
+  );
+  const reported = await reportedBy(write, rows);
+  return rows.map((row) => ({ ...row, ...(reported.get(row.node) ?? NOTHING) }));
+}
+
+/** What nodes reported, which is large and seldom changes: read again only if a row is another than the one that was read. */
+async function reportedBy(
+  write: Write,
+  nodes: readonly { readonly node: string; readonly version: string }[],
+): Promise<ReadonlyMap<string, Reported>> {
+  const found = new Map<string, Reported>();
+  const missing = new Map<string, string>();
+  for (const { node, version } of nodes) {
+    const known = write.memory.get<Reported & { readonly version: string }>(`reported ${node}`);
+    // PostgreSQL, "System Columns": a row's version has its place and its transaction.
+    if (known?.version === version) found.set(node, known);
+    else missing.set(node, version);
+  }
+  if (missing.size === 0) return found;
+  const read = await write.rows<Reported & { readonly id: string; readonly version: string }>(
+    `select id, xmin::text || ctid::text as version, census, reachability from nodes where id = any($1)`,
+    [[...missing.keys()]],
+  );
+  for (const { id, ...row } of read) {
+    found.set(id, row);
+    write.memory.set(`reported ${id}`, row, 1 + (row.reachability?.links.length ?? 0));
+  }
+  return found;
+}
+
 async function resourcesOf(
   write: Write,
   row: NetworkRow,
   planNetwork: PlanNetwork | undefined,
 ): Promise<Map<string, NetworkResource>> {
-  const members = await write.rows<MemberRow>(
-    `select m.node, m.subnet::text, m.subnet6::text, host(m.tunnel) as tunnel, host(m.tunnel6) as tunnel6,
-       m.port, l.state = 'confirmed' as confirmed, m.public_key, n.census, n.reachability
-     from network_nodes m join nodes n on n.id = m.node
-     left join port_leases l on l.node = m.node and l.port = m.port
-     where m.network = $1 order by m.node`,
-    [row.id],
-  );
+  const members = await membersOf(write, row.id);
   const clients = await write.rows<ClientRow>(
     `select name, public_key, access, host(address) as address, host(address6) as address6
      from network_clients where network = $1 order by name`,
@@ -200,7 +262,7 @@ function underlayOf(members: readonly MemberRow[]): PlanUnderlay {
     const { v4, v6, relay, links: measured } = reachability ?? NOWHERE;
     const lan = (census ?? []).flatMap(({ up, addresses }) => (up ? addresses : []));
     nodes.set(node, { id: node, v4, v6, lan, relay });
-    links.set(node, new Map(measured.map(({ node: other, ...link }) => [other, link])));
+    links.set(node, new Map(measured.map((link) => [link.node, link])));
   }
   return { nodes, links };
 }

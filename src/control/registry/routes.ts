@@ -3,6 +3,7 @@ import type { z } from "zod";
 import { ApiError } from "../api/errors.ts";
 import type { Nic } from "../model/nic.ts";
 import { type Actor, needAdmin } from "./actor.ts";
+import { heartbeat } from "./heartbeats.ts";
 import { confirmLease, endLease, leasePort, listLeases, refuseLease } from "./leases.ts";
 import {
   addClient,
@@ -17,7 +18,6 @@ import {
 import {
   approveNode,
   deleteNode,
-  heartbeat,
   listNodes,
   registerNode,
   reportCensus,

@@ -17,6 +17,8 @@ alter table plan_revisions add stamp text;
 -- Half the time of the older method, where the server has it (it is a choice of who builds PostgreSQL).
 do $compression$ begin
   alter table plans alter plan set compression lz4;
+  alter table plan_differences alter body set compression lz4;
+  alter table changes alter body set compression lz4;
 exception when others then null;
 end $compression$;
 `;
