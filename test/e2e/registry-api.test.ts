@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { describe, expect } from "vitest";
 import { generateKeys } from "../../src/cli/demo/keys.ts";
 import type { Lab } from "../../src/cli/demo/lab.ts";
+import { Postgres } from "../../src/cli/demo/postgres.ts";
 import { realClock } from "../../src/control/linux/clock.ts";
 import { attempt, run } from "../../src/control/linux/command.ts";
 import type { Nic } from "../../src/control/model/nic.ts";
@@ -15,7 +16,6 @@ import { digestOf, signRequest } from "../../src/control/registry/signature.ts";
 import type { DatabasePlace } from "../../src/control/registry/store/open.ts";
 import { Grid, PROGRAM, placeFlags, sendRaw } from "./harness/grid.ts";
 import { labTest } from "./harness/lab-test.ts";
-import { Postgres } from "./harness/postgres.ts";
 
 const KINDS: readonly (readonly [string, (lab: Lab) => Promise<DatabasePlace>])[] = [
   ["a folder", async (lab) => ({ data: join(lab.folder, "registry") })],

@@ -276,7 +276,7 @@ class Planner {
     let carries = NOBODY;
     if (beyond.length > 0) {
       allowedIps = allowedIps.slice();
-      for (const far of beyond) allowedIps.push(...this.#prefixes[far]!);
+      for (const far of beyond) for (const prefix of this.#prefixes[far]!) allowedIps.push(prefix);
       carries = beyond.map((far) => this.#parties[far]!.node.id);
     }
     const { rotation } = member;

@@ -8,8 +8,10 @@ import { linksOf } from "./health/measure.ts";
 import { keepPaths } from "./health/paths.ts";
 import type { PeerRecord } from "./health/record.ts";
 import { healthOf } from "./health/relays.ts";
+import { keepPlan } from "./kept-plans.ts";
 import type { Link, Reachability, Standing } from "./schemas.ts";
 import type { Queries } from "./store/database.ts";
+import type { Memory } from "./store/memory.ts";
 import type { Write } from "./store/store.ts";
 
 export interface PlanMember {
@@ -102,7 +104,15 @@ interface NetworkRow {
   readonly revision: number;
 }
 
-export interface MemberRow {
+/** What a node said of itself. */
+interface Reported {
+  readonly census: readonly Nic[] | null;
+  readonly reachability: Reachability | null;
+}
+
+const NOTHING: Reported = { census: null, reachability: null };
+
+export interface MemberRow extends Reported {
   readonly node: string;
   readonly subnet: string;
   readonly subnet6: string;
@@ -111,8 +121,6 @@ export interface MemberRow {
   readonly port: number | null;
   readonly confirmed: boolean;
   readonly public_key: string | null;
-  readonly census: readonly Nic[] | null;
-  readonly reachability: Reachability | null;
   /** What it reported of its peers. */
   readonly records: readonly PeerRecord[] | null;
   /** When, in milliseconds since 1970. */
@@ -137,12 +145,35 @@ export async function lockNetwork(write: Write, network: string): Promise<void> 
   await write.rows("select pg_advisory_xact_lock(hashtextextended($1, 30568))", [network]);
 }
 
-/** Plans a network anew; the lock is the caller's. A network that has gone leaves its nodes. */
+/** Plans a network anew; the lock is the caller's. A network that has gone leaves its nodes. True: some node's part is another one. */
 export async function replan(
   write: Write,
   network: string,
   planNetwork: PlanNetwork | undefined,
+): Promise<boolean> {
+  const row = await networkOf(write, network);
+  const resources = row === undefined ? new Map() : await resourcesOf(write, row, planNetwork);
+  const isOther = await keepPlan(write, network, row?.revision ?? 0, resources);
+  if (row === undefined || !isOther) return isOther;
+  write.change({ kind: "network", subject: network, owner: row.owner });
+  return true;
+}
+
+/** Tells new members of their network; until they have a key nobody else hears of them, and nothing is planned. The lock is the caller's. */
+export async function introduce(
+  write: Write,
+  network: string,
+  nodes: readonly string[],
 ): Promise<void> {
+  const row = await networkOf(write, network);
+  if (row === undefined) return;
+  const members = await membersOf(write, network, write.memory, nodes);
+  const parts = new Map(members.map((member) => [member.node, resourceOf(row, member, [])]));
+  await keepPlan(write, network, row.revision, parts, "some");
+  write.change({ kind: "network", subject: network, owner: row.owner });
+}
+
+async function networkOf(write: Write, network: string): Promise<NetworkRow | undefined> {
   const [row] = await write.rows<NetworkRow>(
     `select n.id, n.owner, u.name as owner_name, n.name, n.range::text, n.range6::text,
        coalesce(p.revision, 0) + 1 as revision
@@ -150,15 +181,56 @@ export async function replan(
      where n.id = $1`,
     [network],
   );
-  const resources = row === undefined ? new Map() : await resourcesOf(write, row, planNetwork);
-  const isOther = await keep(write, network, row?.revision ?? 0, resources);
-  if (row === undefined || !isOther) return;
-  await write.rows(
-    `insert into plan_revisions (network, revision) values ($1, $2)
-     on conflict (network) do update set revision = excluded.revision`,
-    [network, row.revision],
+  return row;
+}
+
+/** `only` undefined: all of them. `memory`: of what was read before. */
+async function membersOf(
+  queries: Queries,
+  network: string,
+  memory: Memory | undefined,
+  only?: readonly string[],
+): Promise<MemberRow[]> {
+  const rows = await queries.rows<Omit<MemberRow, keyof Reported> & { readonly version: string }>(
+    `select m.node, m.subnet::text, m.subnet6::text, host(m.tunnel) as tunnel, host(m.tunnel6) as tunnel6,
+       m.port, l.state = 'confirmed' as confirmed, m.public_key, n.xmin::text || n.ctid::text as version,
+       n.name, n.farm, r.peers as records, extract(epoch from r.at)::float8 * 1000 as reported,
+       coalesce(h.silent, false) as silent, h.seen
+     from network_nodes m join nodes n on n.id = m.node
+     left join port_leases l on l.node = m.node and l.port = m.port
+     left join link_reports r on r.network = m.network and r.node = m.node
+     left join heartbeats h on h.node = m.node
+     where m.network = $1 and ($2::text[] is null or m.node = any($2)) order by m.node`,
+    [network, only ?? null],
   );
-  write.change({ kind: "network", subject: network, owner: row.owner });
+  const reported = await reportedBy(queries, rows, memory);
+  return rows.map((row) => ({ ...row, ...(reported.get(row.node) ?? NOTHING) }));
+}
+
+/** What nodes reported, which is large and seldom changes: read again only if a row is another than the one that was read. */
+async function reportedBy(
+  queries: Queries,
+  nodes: readonly { readonly node: string; readonly version: string }[],
+  memory: Memory | undefined,
+): Promise<ReadonlyMap<string, Reported>> {
+  const found = new Map<string, Reported>();
+  const missing = new Map<string, string>();
+  for (const { node, version } of nodes) {
+    const known = memory?.get<Reported & { readonly version: string }>(`reported ${node}`);
+    // PostgreSQL, "System Columns": a row's version has its place and its transaction.
+    if (known?.version === version) found.set(node, known);
+    else missing.set(node, version);
+  }
+  if (missing.size === 0) return found;
+  const read = await queries.rows<Reported & { readonly id: string; readonly version: string }>(
+    `select id, xmin::text || ctid::text as version, census, reachability from nodes where id = any($1)`,
+    [[...missing.keys()]],
+  );
+  for (const { id, ...row } of read) {
+    found.set(id, row);
+    memory?.set(`reported ${id}`, row, 1 + (row.reachability?.links.length ?? 0));
+  }
+  return found;
 }
 
 async function resourcesOf(
@@ -166,7 +238,7 @@ async function resourcesOf(
   row: NetworkRow,
   planNetwork: PlanNetwork | undefined,
 ): Promise<Map<string, NetworkResource>> {
-  const { members, input, underlay } = await planningOf(write, row);
+  const { members, input, underlay } = await planningOf(write, row, write.memory);
   const health = await healthOf(write, row.id, members, underlay.nodes);
   const planned = planNetwork?.(input, withHealth(underlay, health));
   await keepPaths(write, row.id, planned?.members ?? []);
@@ -180,23 +252,13 @@ async function resourcesOf(
 export async function planningOf(
   queries: Queries,
   network: Pick<NetworkRow, "id" | "range" | "range6">,
+  memory?: Memory,
 ): Promise<{
   readonly members: readonly MemberRow[];
   readonly input: PlanNetworkInput;
   readonly underlay: PlanUnderlay;
 }> {
-  const members = await queries.rows<MemberRow>(
-    `select m.node, m.subnet::text, m.subnet6::text, host(m.tunnel) as tunnel, host(m.tunnel6) as tunnel6,
-       m.port, l.state = 'confirmed' as confirmed, m.public_key, n.census, n.reachability,
-       n.name, n.farm, r.peers as records, extract(epoch from r.at)::float8 * 1000 as reported,
-       coalesce(h.silent, false) as silent, h.seen
-     from network_nodes m join nodes n on n.id = m.node
-     left join port_leases l on l.node = m.node and l.port = m.port
-     left join link_reports r on r.network = m.network and r.node = m.node
-     left join heartbeats h on h.node = m.node
-     where m.network = $1 order by m.node`,
-    [network.id],
-  );
+  const members = await membersOf(queries, network.id, memory);
   const clients = await queries.rows<ClientRow>(
     `select name, public_key, access, host(address) as address, host(address6) as address6
      from network_clients where network = $1 order by name`,
@@ -253,7 +315,7 @@ function underlayOf(members: readonly MemberRow[]): PlanUnderlay {
     const { v4, v6, relay, links: measured } = reachability ?? NOWHERE;
     const lan = (census ?? []).flatMap(({ up, addresses }) => (up ? addresses : []));
     nodes.set(node, { id: node, v4, v6, lan, relay });
-    links.set(node, new Map(measured.map(({ node: other, ...link }) => [other, link])));
+    links.set(node, new Map(measured.map((link) => [link.node, link])));
   }
   const reporters = members.map(({ node, public_key: publicKey, records }) => ({
     ...{ node, publicKey, records: records ?? [] },
@@ -287,75 +349,4 @@ function resourceOf(
     })),
     revision: row.revision,
   };
-}
-
-/** Stores each node's part that differs from the one before, and says by what. False: none does. */
-async function keep(
-  write: Write,
-  network: string,
-  revision: number,
-  resources: ReadonlyMap<string, NetworkResource>,
-): Promise<boolean> {
-  const old = new Map(
-    (
-      await write.rows<{ node: string; plan: NetworkResource }>(
-        "select node, plan from plans where network = $1",
-        [network],
-      )
-    ).map(({ node, plan }) => [node, plan]),
-  );
-  const changed: { node: string; plan: NetworkResource }[] = [];
-  for (const [node, plan] of resources) {
-    const before = old.get(node);
-    old.delete(node);
-    const difference = differenceOf(before, plan);
-    if (difference === undefined) continue;
-    changed.push({ node, plan });
-    write.change({ kind: "plan", subject: network, node, body: difference });
-  }
-  for (const [node, plan] of old) {
-    const body: NetworkChange = { base: plan.revision, set: [], remove: [] };
-    write.change({ kind: "plan", subject: network, node, body });
-  }
-  if (old.size > 0) {
-    await write.rows("delete from plans where network = $1 and node = any($2)", [
-      network,
-      [...old.keys()],
-    ]);
-  }
-  if (changed.length === 0) return old.size > 0;
-  await write.rows(
-    `insert into plans (network, node, plan, revision)
-     select $1, node, plan, $2 from jsonb_to_recordset($3::jsonb) as p(node text, plan jsonb)
-     on conflict (network, node) do update set plan = excluded.plan, revision = excluded.revision`,
-    [network, revision, JSON.stringify(changed)],
-  );
-  return true;
-}
-
-/** Undefined: nothing but the revision differs. */
-export function differenceOf(
-  before: NetworkResource | undefined,
-  after: NetworkResource,
-): NetworkChange | undefined {
-  const { peers: _peers, revision: _revision, ...rest } = after;
-  const old = new Map(before?.peers.map((peer) => [peer.publicKey, textOf(peer)]));
-  const set = after.peers.filter((peer) => old.get(peer.publicKey) !== textOf(peer));
-  for (const { publicKey } of after.peers) old.delete(publicKey);
-  const remove = [...old.keys()];
-  if (before !== undefined && set.length === 0 && remove.length === 0) {
-    const { peers: _before, revision: _old, ...earlier } = before;
-    if (textOf(earlier) === textOf(rest)) return undefined;
-  }
-  const resource = { ...rest, peers: [], revision: after.revision };
-  return { base: before?.revision ?? 0, resource, set, remove };
-}
-
-/** Equal for equal values, whatever the order of their parts: JSON of the database has its own. */
-function textOf(value: unknown): string {
-  return JSON.stringify(value, (_key, part: unknown) =>
-    typeof part === "object" && part !== null && !Array.isArray(part)
-      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : part,
-  );
 }

@@ -5,6 +5,7 @@ import type { Nic } from "../model/nic.ts";
 import { type Actor, needAdmin } from "./actor.ts";
 import { reportLinks } from "./health/links.ts";
 import { explain, networkStatus } from "./health/view.ts";
+import { heartbeat } from "./heartbeats.ts";
 import { confirmLease, endLease, leasePort, listLeases, refuseLease } from "./leases.ts";
 import {
   addClient,
@@ -19,7 +20,6 @@ import {
 import {
   approveNode,
   deleteNode,
-  heartbeat,
   listNodes,
   registerNode,
   reportCensus,

@@ -4,12 +4,12 @@
  */
 import { randomBytes } from "node:crypto";
 import type { Lab } from "../../../src/cli/demo/lab.ts";
+import { Postgres } from "../../../src/cli/demo/postgres.ts";
 import { until } from "../../../src/control/linux/command.ts";
 import type { NetworkResource } from "../../../src/control/model/network-resource.ts";
 import type { RegistryClient } from "../../../src/control/registry/client.ts";
 import type { PeerLink, Standing } from "../../../src/control/registry/schemas.ts";
 import { Grid } from "./grid.ts";
-import { Postgres } from "./postgres.ts";
 
 const NONE: Standing = { kind: "none" };
 const HIDDEN: Standing = { kind: "hidden" };

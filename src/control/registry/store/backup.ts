@@ -35,6 +35,7 @@ export const TABLES: readonly string[] = [
   "old_nodes",
   "workloads",
   "plans",
+  "plan_differences",
   "plan_revisions",
   "link_reports",
   "relay_states",
