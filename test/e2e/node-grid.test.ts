@@ -9,7 +9,7 @@ import { until } from "../../src/control/linux/command.ts";
 import { PingSocket } from "../../src/control/linux/ping.ts";
 import { cidrOf } from "../../src/control/model/cidr.ts";
 import { Prober } from "../../src/control/node/grid/prober.ts";
-import type { NetworkDetails } from "../../src/control/registry/client.ts";
+import type { NetworkDetails, NodeView } from "../../src/control/registry/client.ts";
 import { addressIn, type GridMachine, GridMachines } from "./harness/grid-machines.ts";
 import { labTest } from "./harness/lab-test.ts";
 
@@ -163,6 +163,11 @@ labTest(
       publicKey: before.publicKey,
       port: before.listenPort,
     });
+    for (const node of await grid.ask<NodeView[]>("node", "list")) {
+      expect(node).toMatchObject({ state: "approved", seen: expect.stringMatching(/^20/) });
+      expect(node.reachability?.v4).toEqual({ kind: "public", addresses: [expect.anything()] });
+      expect(node.reachability?.relay.isAllowed).toBe(true);
+    }
     // What it is to a person; the key of the node is in its file and nowhere else.
     const shown = await a.wirehaul(["node", "status"]);
     expect(shown).toMatch(/grid: approved: in the grid\n/);

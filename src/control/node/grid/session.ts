@@ -247,9 +247,16 @@ export class Session {
 
   async #fetchDifference(): Promise<void> {
     const { onChange } = this.#options;
-    const difference = await this.#client.desired(this.wanted.revision);
-    this.#heard();
-    onChange(this.wanted.take(difference));
+    for (;;) {
+      const since = this.wanted.revision ?? 0;
+      const difference = await this.#client.desired(this.wanted.revision);
+      this.#heard();
+      const { revision } = difference;
+      // The stream was quicker: what it told meanwhile must not be taken back. (Below `since`: a registry that was restored.)
+      if (revision >= since && revision < (this.wanted.revision ?? 0)) continue;
+      onChange(this.wanted.take(difference));
+      return;
+    }
   }
 
   async #beat(signal: AbortSignal): Promise<void> {
