@@ -4,6 +4,7 @@ import { ApiError } from "../api/errors.ts";
 import type { Nic } from "../model/nic.ts";
 import { type Actor, needAdmin } from "./actor.ts";
 import { reportLinks } from "./health/links.ts";
+import type { Replans } from "./health/replans.ts";
 import { explain, networkStatus } from "./health/view.ts";
 import { heartbeat } from "./heartbeats.ts";
 import { confirmLease, endLease, leasePort, listLeases, refuseLease } from "./leases.ts";
@@ -46,6 +47,7 @@ import type { Store } from "./store/store.ts";
 export interface Call {
   readonly store: Store;
   readonly planNetwork: PlanNetwork | undefined;
+  readonly replans: Replans;
   readonly actor: Actor;
   readonly params: Readonly<Record<string, string>>;
   readonly query: Readonly<Record<string, string>>;
@@ -226,8 +228,8 @@ export const ROUTES: readonly Route[] = [
     summary: "What the node sees of its peers: handshakes, endpoints in use, probes (node)",
     body: schemas.linksSchema,
     status: 204,
-    run: ({ store, actor, params, planNetwork }, body) =>
-      reportLinks(store, actor, params["node"] ?? "", body, planNetwork),
+    run: ({ store, actor, params, replans }, body) =>
+      reportLinks(store, actor, params["node"] ?? "", body, replans),
   }),
   {
     method: "GET",

@@ -12,7 +12,8 @@ import { parseOrRefuse } from "../model/problem.ts";
 import type { Actor } from "./actor.ts";
 import { authenticate, readSignature } from "./authentication.ts";
 import { Changes } from "./changes.ts";
-import { tick } from "./health/links.ts";
+import { planAnew, tick } from "./health/links.ts";
+import { Replans } from "./health/replans.ts";
 import { RegistryMetrics } from "./metrics.ts";
 import { OLD_QUERY, OLD_ROUTES } from "./old/routes.ts";
 import { authenticateOld } from "./old/signature.ts";
@@ -79,6 +80,7 @@ export class RegistryServer {
   readonly #bodies = new WeakMap<FastifyRequest, Buffer>();
   readonly #metrics = new RegistryMetrics();
   readonly #planNetwork: PlanNetwork | undefined;
+  readonly #replans: Replans;
   readonly #perKey: Rate;
   readonly #perAddress: Rate;
   #sweeper: NodeJS.Timeout | undefined;
@@ -91,6 +93,7 @@ export class RegistryServer {
     this.#planNetwork = this.#metrics.timed(options.planNetwork);
     const { database, limits, log } = options;
     this.#store = new Store(database);
+    this.#replans = new Replans((network) => planAnew(this.#store, network, this.#planNetwork));
     this.#changes = new Changes(this.#store, log);
     this.#streams = new Streams(this.#changes, limits.streams, limits.streamsPerKey);
     this.#perKey = new Rate(...limits.perKey, KEYS_REMEMBERED);
@@ -137,7 +140,7 @@ export class RegistryServer {
   /** One after the other, however long one takes. */
   #tickLater(): void {
     this.#ticker = setTimeout(() => {
-      this.#ticking = tick(this.#store, this.#planNetwork)
+      this.#ticking = tick(this.#store, this.#replans)
         .catch((error: Error) =>
           this.#options.log("error", `health is not judged for now: ${error.message}`),
         )
@@ -214,6 +217,7 @@ export class RegistryServer {
           {
             store: this.#store,
             planNetwork: this.#planNetwork,
+            replans: this.#replans,
             actor,
             params: plainParams(request.params as Record<string, string>),
             query: query as Record<string, string>,

@@ -9,6 +9,7 @@ import type { Queries } from "../store/database.ts";
 import type { Store } from "../store/store.ts";
 import { SILENT_MS } from "./judge.ts";
 import { dueOf, isOther, mature, type PeerRecord, stampAll } from "./record.ts";
+import type { Replans } from "./replans.ts";
 
 const NOW = "extract(epoch from now())::float8 * 1000";
 const NOBODY: ReadonlySet<string> = new Set();
@@ -16,6 +17,13 @@ const NOBODY: ReadonlySet<string> = new Set();
 const TICK_LOCK = 0x7768_0002;
 /** Ours: a break in which nobody could have been heard. */
 const BREAK_MS = 30_000;
+
+interface Kept {
+  readonly network: string;
+  readonly records: readonly PeerRecord[];
+  /** Undefined: when time makes something else of one of them. */
+  readonly due?: number;
+}
 
 interface Known {
   readonly network: string;
@@ -29,7 +37,7 @@ export async function reportLinks(
   actor: Actor,
   node: string,
   { networks }: LinksReport,
-  planNetwork: PlanNetwork | undefined,
+  replans: Replans,
 ): Promise<void> {
   needNode(actor, node);
   const linksOf = new Map(networks.map(({ network, peers }) => [network, peers]));
@@ -39,7 +47,7 @@ export async function reportLinks(
      where m.node = $1 order by m.network`,
     [node],
   );
-  const figures: { network: string; records: readonly PeerRecord[] }[] = [];
+  const figures: Kept[] = [];
   const turned: string[] = [];
   for (const { network, peers, at } of known) {
     const before = peers ?? [];
@@ -48,16 +56,20 @@ export async function reportLinks(
     else if (!isEqual(before, records)) figures.push({ network, records });
   }
   if (figures.length > 0) await keep(store.database, node, figures);
-  for (const network of turned) {
+  const planned = turned.map(async (network) => {
     const links = linksOf.get(network) ?? [];
-    await store.write({ actor: node, action: "node.links" }, async (write) => {
-      await lockNetwork(write, network);
-      if (await turn(write, network, node, links)) await replan(write, network, planNetwork);
-    });
-  }
+    const isNews = await store.database.transaction((queries) =>
+      turn(queries, network, node, links),
+    );
+    if (isNews) await replans.ask(network);
+  });
+  await Promise.all(planned);
 }
 
-/** Under the network's lock; false: the node has left it, or nothing is other than before. */
+/**
+ * Keeps what plans may see, and that it is due: should this process end before it has planned, another does. False: the node has left the network, or
+ * nothing is other than before.
+ */
 async function turn(
   queries: Queries,
   network: string,
@@ -75,18 +87,21 @@ async function turn(
   if (row === undefined) return false;
   const before = row.peers ?? [];
   const records = stampAll(before, links, row.at, new Set(row.routeless));
-  if (!isEqual(before, records)) await keep(queries, node, [{ network, records }]);
-  return isTurned(before, records);
+  const isNews = isTurned(before, records);
+  if (isNews || !isEqual(before, records)) {
+    await keep(queries, node, [{ network, records, ...(isNews ? { due: row.at } : {}) }]);
+  }
+  return isNews;
 }
 
 async function keep(
   queries: Queries,
   node: string,
-  reports: readonly { readonly network: string; readonly records: readonly PeerRecord[] }[],
+  reports: readonly Kept[],
   isNews = true,
 ): Promise<void> {
-  const rows = reports.map(({ network, records }) => {
-    const times = records.flatMap((record) => dueOf(record) ?? []);
+  const rows = reports.map(({ network, records, due }) => {
+    const times = due === undefined ? records.flatMap((record) => dueOf(record) ?? []) : [due];
     return { network, peers: records, due: times.length === 0 ? null : Math.min(...times) };
   });
   // The node may have left one of them since.
@@ -118,10 +133,7 @@ function isEqual(before: readonly PeerRecord[], after: readonly PeerRecord[]): b
  * What time alone changes: heartbeats that are missed, trials and probations that end. One registry at a time does it; returns the networks that
  * were planned anew.
  */
-export async function tick(
-  store: Store,
-  planNetwork: PlanNetwork | undefined,
-): Promise<readonly string[]> {
+export async function tick(store: Store, replans: Replans): Promise<readonly string[]> {
   const networks = await store.database.transaction(async (queries) => {
     const [lock] = await queries.rows<{ mine: boolean }>(
       "select pg_try_advisory_xact_lock($1) as mine",
@@ -136,14 +148,21 @@ export async function tick(
     for (const { network } of due) found.add(network);
     return [...found].sort();
   });
-  for (const network of networks) {
-    await store.write({ actor: "registry", action: "network.health" }, async (write) => {
-      await lockNetwork(write, network);
-      await matureAll(write, network);
-      await replan(write, network, planNetwork);
-    });
-  }
+  for (const network of networks) await replans.ask(network);
   return networks;
+}
+
+/** Plans a network by all that was reported and all that time made of it. */
+export async function planAnew(
+  store: Store,
+  network: string,
+  planNetwork: PlanNetwork | undefined,
+): Promise<void> {
+  await store.write({ actor: "registry", action: "network.health" }, async (write) => {
+    await lockNetwork(write, network);
+    await matureAll(write, network);
+    await replan(write, network, planNetwork);
+  });
 }
 
 /** Marks who has missed heartbeats and who is back; returns their networks. */
