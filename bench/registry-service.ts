@@ -13,6 +13,8 @@ import { tell } from "./progress.ts";
 import { SeededGrid } from "./registry-grid.ts";
 
 const START_MS = 60_000;
+/** USER_HZ, as in process-cost.ts. */
+const TICKS_PER_SECOND = 100;
 /** Ours: no bound that is measured instead of the rest. All nodes are behind one address here. */
 const RATE = "1000000";
 
@@ -74,7 +76,9 @@ export class RegistryService {
     const pid = this.#process?.pid ?? 0;
     return {
       registryCpu: cpuSeconds([pid]),
-      databaseCpu: cpuSeconds([this.postgres.pid, ...childrenOf(this.postgres.pid)]),
+      databaseCpu:
+        cpuSeconds([this.postgres.pid, ...childrenOf(this.postgres.pid)]) +
+        endedCpuSeconds(this.postgres.pid),
       registryResident: residentBytes(pid),
     };
   }
@@ -96,7 +100,13 @@ export class RegistryService {
 const SETTINGS = (process.env["BENCH_POSTGRES"] ?? "").split(" ").filter((word) => word !== "");
 const NODE_FLAGS = (process.env["BENCH_NODE"] ?? "").split(" ").filter((word) => word !== "");
 
-/** Connections that have ended are no more in it: those of the registry's pool stay. */
+/** Of its processes that have ended: connections of a pool that were idle (proc(5): cutime and cstime, fields 16 and 17). */
+function endedCpuSeconds(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[13]) + Number(fields[14])) / TICKS_PER_SECOND;
+}
+
 function childrenOf(pid: number): number[] {
   return readdirSync("/proc").flatMap((name) => {
     if (!/^\d+$/.test(name)) return [];

@@ -79,8 +79,8 @@ labTest(
     const marker = join(lab.folder, "died");
     const dying = pathToFileURL(join(ROOT, "test/e2e/harness/dying-plan-thread.mjs"));
     const real = pathToFileURL(join(ROOT, "dist/src/cli/registry/plan-thread.js")).href;
-    dying.searchParams.set("marker", marker);
-    dying.searchParams.set("real", real);
+    // Threads inherit it.
+    Object.assign(process.env, { MARKER: marker, REAL: real });
     const database = await openDatabase({ database: url }, () => undefined);
     try {
       const planned = await planAll({

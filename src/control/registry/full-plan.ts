@@ -74,7 +74,8 @@ async function inThreads(
       while (next < ids.length) {
         const networks = ids.slice(next, next + NETWORKS_AT_ONCE);
         next += NETWORKS_AT_ONCE;
-        changed += await attempt(pool, { database, networks });
+        const differ = await attempt(pool, { database, networks });
+        changed += differ;
       }
     };
     await Promise.all(Array.from({ length: threads * TASKS_PER_THREAD }, run));

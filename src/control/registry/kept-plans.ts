@@ -61,9 +61,9 @@ export async function keepPlan(
   const differences: { node: string; body: NetworkChange }[] = [];
   for (const [node, plan] of parts) {
     const old = before.parts.get(node);
-    const body = differenceOf(old, plan);
+    const { difference: body, kept } = compare(old, plan);
     const count = before.counts.get(node) ?? 0;
-    told.set(node, body === undefined && old !== undefined ? old : plan);
+    told.set(node, kept);
     counts.set(node, count);
     if (body === undefined) continue;
     write.change({ kind: "plan", subject: network, node, body });
@@ -199,17 +199,32 @@ export function differenceOf(
   before: NetworkResource | undefined,
   after: NetworkResource,
 ): NetworkChange | undefined {
+  return compare(before, after).difference;
+}
+
+/** `kept`: what is told now, of the objects that were there before where they are equal, so that memory does not change hands. */
+function compare(
+  before: NetworkResource | undefined,
+  after: NetworkResource,
+): { readonly difference: NetworkChange | undefined; readonly kept: NetworkResource } {
   const { peers: _peers, revision: _revision, ...rest } = after;
   const old = new Map(before?.peers.map((peer) => [peer.publicKey, peer]));
-  const set = after.peers.filter((peer) => !isSame(old.get(peer.publicKey), peer));
-  for (const { publicKey } of after.peers) old.delete(publicKey);
+  const set: NetworkPeer[] = [];
+  const peers = after.peers.map((peer) => {
+    const earlier = old.get(peer.publicKey);
+    old.delete(peer.publicKey);
+    if (earlier !== undefined && isSame(earlier, peer)) return earlier;
+    set.push(peer);
+    return peer;
+  });
   const remove = [...old.keys()];
   if (before !== undefined && set.length === 0 && remove.length === 0) {
     const { peers: _before, revision: _old, ...earlier } = before;
-    if (isSame(earlier, rest)) return undefined;
+    if (isSame(earlier, rest)) return { difference: undefined, kept: before };
   }
   const resource = { ...rest, peers: [], revision: after.revision };
-  return { base: before?.revision ?? 0, resource, set, remove };
+  const difference = { base: before?.revision ?? 0, resource, set, remove };
+  return { difference, kept: { ...after, peers } };
 }
 
 /** Equal as JSON, whatever the order of parts: that of the database has its own. An undefined part is none. */

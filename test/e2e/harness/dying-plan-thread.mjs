@@ -1,14 +1,13 @@
-/** A thread of the full plan that dies with its first task, of all threads together; then it is the real one. `?marker=PATH&real=URL`. */
+/** A thread of the full plan that dies with its first task, of all threads together; then it is the real one. MARKER (a path) and REAL (a URL) are in the environment. */
 import { existsSync, writeFileSync } from "node:fs";
 
-const { searchParams } = new URL(import.meta.url);
+const { MARKER, REAL } = process.env;
 
 export async function plan(task) {
-  const marker = searchParams.get("marker");
-  if (!existsSync(marker)) {
-    writeFileSync(marker, "");
+  if (!existsSync(MARKER)) {
+    writeFileSync(MARKER, "");
     process.exit(1);
   }
-  const { plan: real } = await import(searchParams.get("real"));
+  const { plan: real } = await import(REAL);
   return await real(task);
 }
