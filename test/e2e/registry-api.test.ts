@@ -425,12 +425,12 @@ labTest(
     const wirehaul = (...args: readonly string[]): Promise<string> =>
       run([process.execPath, PROGRAM, "registry", ...args]);
     const ask = (...args: readonly string[]): Promise<string> =>
-      wirehaul(...args, "--url", url, "--key", key);
+      wirehaul(...args, "--registry", url, "--key", key);
     const newKey = join(lab.folder, "new.pem");
     const keyId = (await wirehaul("key", "new", newKey)).trim();
     await expect(wirehaul("key", "new", newKey)).rejects.toThrow("EEXIST");
     expect(await ask("user", "add", "ann", keyId, "--role", "farmer")).toContain("ann farmer");
-    const mine = ["--url", url, "--key", newKey];
+    const mine = ["--registry", url, "--key", newKey];
     expect(await wirehaul("farm", "add", "barn", ...mine)).toBe("farm 1 barn\n");
     const token = (await wirehaul("token", "add", "1", ...mine)).trim();
     expect(await wirehaul("token", "list", "1", ...mine)).toMatch(/^[0-9a-f]{64} until /);

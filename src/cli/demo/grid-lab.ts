@@ -182,7 +182,7 @@ export class GridLab {
   }
 
   flags(keyFile: string): string[] {
-    return ["--url", registryUrl({ hasV4: true }), "--key", keyFile];
+    return ["--registry", registryUrl({ hasV4: true }), "--key", keyFile];
   }
 
   /** A user of the grid. */

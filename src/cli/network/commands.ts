@@ -1,7 +1,7 @@
 /** `wirehaul network ...` at a registry: networks as their owners want them; the registry chooses the rest. */
 import type { Command } from "commander";
 import type { NetworkDetails } from "../../control/registry/client.ts";
-import { clientOf, type NamingRegistry, namingRegistry, print } from "../registry/asking.ts";
+import { type Asking, asking, clientOf, print } from "../registry/asking.ts";
 import { type AddClient, addClient } from "./client.ts";
 import { networkIdOf, nodeIdsOf } from "./names.ts";
 import { statusLines } from "./show.ts";
@@ -17,18 +17,18 @@ function revisionOf({ revision }: Revision): number | undefined {
 
 export function addNetworkCommands(network: Command): void {
   const changing = (parent: Command, usage: string, text: string): Command =>
-    namingRegistry(parent.command(usage), text).option(
+    asking(parent.command(usage), text).option(
       "--revision <n>",
       "refuse it if the network has another one by now",
     );
-  namingRegistry(network.command("create <name>"), "makes one")
+  asking(network.command("create <name>"), "makes one")
     .requiredOption("--cidr <prefix>", "IPv4 range of all of it, such as 10.20.0.0/16")
     .option("--cidr6 <prefix>", "IPv6 range; none: a unique local one")
     .option("--nodes <nodes>", "names or ids of nodes, with commas between", "")
     .action(
       async (
         name: string,
-        flags: NamingRegistry & { cidr: string; cidr6?: string; nodes: string },
+        flags: Asking & { cidr: string; cidr6?: string; nodes: string },
       ): Promise<void> => {
         const { cidr, cidr6 } = flags;
         const client = clientOf(flags);
@@ -41,7 +41,7 @@ export function addNetworkCommands(network: Command): void {
         print(flags, made, networkLines(made));
       },
     );
-  namingRegistry(network.command("list"), "your networks").action(async (flags: NamingRegistry) => {
+  asking(network.command("list"), "your networks").action(async (flags: Asking) => {
     const all = await clientOf(flags).networks({ limit: 1_000 });
     print(
       flags,
@@ -49,17 +49,17 @@ export function addNetworkCommands(network: Command): void {
       all.map(({ id, name, range, nodes }) => `${id} ${name} ${range}, ${nodes} nodes`),
     );
   });
-  namingRegistry(network.command("show <network>"), "one with its nodes and clients").action(
-    async (text: string, flags: NamingRegistry) => {
+  asking(network.command("show <network>"), "one with its nodes and clients").action(
+    async (text: string, flags: Asking) => {
       const client = clientOf(flags);
       const found = await client.network(await networkIdOf(client, text));
       print(flags, found, networkLines(found));
     },
   );
-  namingRegistry(
+  asking(
     network.command("status <network>"),
     "how each pair of nodes reaches the other: path, handshake, round trip, loss, since when",
-  ).action(async (text: string, flags: NamingRegistry) => {
+  ).action(async (text: string, flags: Asking) => {
     const client = clientOf(flags);
     const status = await client.networkStatus(await networkIdOf(client, text));
     print(flags, status, statusLines(status, Date.now()));
@@ -67,11 +67,7 @@ export function addNetworkCommands(network: Command): void {
   changing(network, "add-node <network> <node>", "adds a node")
     .option("--subnet <prefix>", "its subnet; none: the first that is free")
     .action(
-      async (
-        text: string,
-        nodeText: string,
-        flags: NamingRegistry & Revision & { subnet?: string },
-      ) => {
+      async (text: string, nodeText: string, flags: Asking & Revision & { subnet?: string }) => {
         const client = clientOf(flags);
         const [node = ""] = await nodeIdsOf(client, [nodeText]);
         const changed = await client.addNode(await networkIdOf(client, text), {
@@ -81,7 +77,7 @@ export function addNetworkCommands(network: Command): void {
       },
     );
   changing(network, "remove-node <network> <node>", "takes a node out").action(
-    async (text: string, nodeText: string, flags: NamingRegistry & Revision) => {
+    async (text: string, nodeText: string, flags: Asking & Revision) => {
       const client = clientOf(flags);
       const id = await networkIdOf(client, text);
       const [node = ""] = await nodeIdsOf(client, [nodeText]);
@@ -90,7 +86,7 @@ export function addNetworkCommands(network: Command): void {
     },
   );
   changing(network, "delete <network>", "takes it away from all its nodes").action(
-    async (text: string, flags: NamingRegistry & Revision) => {
+    async (text: string, flags: Asking & Revision) => {
       const client = clientOf(flags);
       await client.deleteNetwork(await networkIdOf(client, text), revisionOf(flags));
     },
@@ -105,11 +101,11 @@ export function addNetworkCommands(network: Command): void {
     .option("--output <file>", "writes the file there (mode 0600, never overwrites)")
     .option("--qr", "the QR code, also where there is no terminal (on standard error)")
     .option("--no-qr", "no QR code")
-    .action(async (text: string, name: string, flags: NamingRegistry & Revision & AddClient) => {
+    .action(async (text: string, name: string, flags: Asking & Revision & AddClient) => {
       await addClient(clientOf(flags), text, name, { ...flags, expected: revisionOf(flags) });
     });
   changing(client, "remove <network> <name>", "removes one: it has no way in from then on").action(
-    async (text: string, name: string, flags: NamingRegistry & Revision) => {
+    async (text: string, name: string, flags: Asking & Revision) => {
       const asked = clientOf(flags);
       const id = await networkIdOf(asked, text);
       const changed = await asked.removeClient(id, name, revisionOf(flags));

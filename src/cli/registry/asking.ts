@@ -4,28 +4,13 @@ import { type Command, Option } from "commander";
 import { Identity, RegistryClient } from "../../control/registry/client.ts";
 
 export interface Asking {
-  readonly url: string;
-  readonly key: string;
-  readonly json?: true;
-}
-
-/** Of `wirehaul registry ...`. */
-export function asking(command: Command, text: string): Command {
-  return command
-    .description(text)
-    .requiredOption("--url <url>", "the registry")
-    .requiredOption("--key <file>", "the private key to sign with")
-    .option("--json", "the answer as JSON");
-}
-
-/** Of commands that may be about something else than a registry as well: it is named, or in the environment. */
-export interface NamingRegistry {
   readonly registry: string;
   readonly key: string;
   readonly json?: true;
 }
 
-export function namingRegistry(command: Command, text: string): Command {
+/** The registry and the key are named, or in the environment. */
+export function asking(command: Command, text: string): Command {
   return command
     .description(text)
     .addOption(
@@ -39,9 +24,8 @@ export function namingRegistry(command: Command, text: string): Command {
     .option("--json", "the answer as JSON");
 }
 
-export function clientOf(flags: Asking | NamingRegistry): RegistryClient {
-  const url = "url" in flags ? flags.url : flags.registry;
-  return new RegistryClient({ url, identity: Identity.parse(readFileSync(flags.key, "utf8")) });
+export function clientOf({ registry, key }: Asking): RegistryClient {
+  return new RegistryClient({ url: registry, identity: Identity.parse(readFileSync(key, "utf8")) });
 }
 
 export function print(

@@ -41,7 +41,7 @@ export class GridMachines {
     this.#router = router;
     this.#machine = machine;
     this.#admin = admin.identity;
-    this.#flags = ["--url", REGISTRY_URL, "--key", admin.file, "--json"];
+    this.#flags = ["--registry", REGISTRY_URL, "--key", admin.file, "--json"];
     this.farm = admin.farm;
   }
 
@@ -73,9 +73,10 @@ export class GridMachines {
     await this.#registry?.stop();
   }
 
-  /** Runs `wirehaul registry ARGS` as the admin. */
+  /** Runs `wirehaul ARGS` as the admin: `network` as it is, all else of `registry`. */
   async ask<Answer>(...args: readonly string[]): Promise<Answer> {
-    const text = await this.#machine.wirehaul(["registry", ...args, ...this.#flags]);
+    const program = args[0] === "network" ? args : ["registry", ...args];
+    const text = await this.#machine.wirehaul([...program, ...this.#flags]);
     return (text === "" ? undefined : JSON.parse(text)) as Answer;
   }
 
