@@ -11,6 +11,9 @@ import type { Figures } from "./measures.ts";
 import type { MicroFigure } from "./micro.ts";
 import type { NodeFigures } from "./node.ts";
 import type { PeersFigures } from "./peers.ts";
+import type { ChangeFigures } from "./registry-change.ts";
+import type { HeartbeatFigures } from "./registry-heartbeats.ts";
+import type { PlanFigures } from "./registry-plan.ts";
 import type { ByContestant } from "./rounds.ts";
 import type { ScaleFigures } from "./scale.ts";
 
@@ -24,6 +27,9 @@ export interface Results {
   flood?: ByContestant<FloodFigures>;
   scale?: readonly ScaleFigures[];
   node?: NodeFigures;
+  registryPlan?: PlanFigures;
+  registryChange?: ChangeFigures;
+  registryHeartbeats?: HeartbeatFigures;
 }
 
 async function facts(): Promise<object> {

@@ -11,6 +11,7 @@
  *   flood       what a flood of initiations from one source leaves of a TCP stream
  *   scale       many interfaces in one process
  *   node        many networks on one node: rebuilt from its disk, started again, one peer changed
+ *   registry    a registry with 10,000 nodes: all networks planned, one changed, streams and heartbeats
  */
 import { type Contestant, makeCourse, versionOf, withTunnel } from "./contestant.ts";
 import { FLOOD_LINES, measureFlood } from "./flood.ts";
@@ -21,17 +22,23 @@ import { formatLane, measureLane } from "./lane.ts";
 import { LINES, measure } from "./measures.ts";
 import { formatMicro, measureMicro } from "./micro.ts";
 import { formatNode, measureNode } from "./node.ts";
-import { type Options, type Part, parseOptions, USAGE } from "./options.ts";
+import { type Options, type Part, parseOptions, REGISTRY_PARTS, USAGE } from "./options.ts";
 import { measurePeers, PEERS_LINES } from "./peers.ts";
 import { tell } from "./progress.ts";
 import { formatRatios } from "./ratios.ts";
+import { formatChange, measureChange } from "./registry-change.ts";
+import { formatHeartbeats, measureHeartbeats } from "./registry-heartbeats.ts";
+import { formatPlan, measurePlan } from "./registry-plan.ts";
 import { type Results, save } from "./results.ts";
 import { measureRounds } from "./rounds.ts";
 import { formatScale, measureScale } from "./scale.ts";
 import { formatFigures } from "./table.ts";
 
 const HANDSHAKE_SECONDS_MAX = 2;
-const PARTS_OF_ROOT: readonly Part[] = ["e2e", "peers", "handshakes", "flood", "scale", "node"];
+const PARTS_OF_ROOT: readonly Part[] = [
+  ...(["e2e", "peers", "handshakes", "flood", "scale", "node"] as const),
+  ...REGISTRY_PARTS,
+];
 
 function print(part: Part | "ratios", text: string): void {
   process.stdout.write(`\n${part}\n\n${text}\n`);
@@ -114,6 +121,21 @@ async function runPart(part: Part, options: Options, results: Results): Promise<
     case "node": {
       results.node = await measureNode(options.networks);
       print(part, formatNode(results.node));
+      return 0;
+    }
+    case "registry-plan": {
+      results.registryPlan = await measurePlan(options.registry);
+      print(part, formatPlan(results.registryPlan));
+      return 0;
+    }
+    case "registry-change": {
+      results.registryChange = await measureChange(options.registry);
+      print(part, formatChange(results.registryChange));
+      return 0;
+    }
+    case "registry-heartbeats": {
+      results.registryHeartbeats = await measureHeartbeats(options.registry);
+      print(part, formatHeartbeats(results.registryHeartbeats));
       return 0;
     }
   }

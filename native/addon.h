@@ -87,6 +87,8 @@ struct slab *call_slab(struct call *call, unsigned index);
 /* Throws, once. */
 void call_refuse(struct call *call, unsigned index, const char *wanted);
 napi_value call_give(struct call *call, int32_t value);
+/* Likewise, after a call that had secrets: none stays in a vector register. */
+napi_value call_give_clean(struct call *call, int32_t value);
 napi_value call_give_name(struct call *call, int error, const char *name);
 /* 0 or more, or -errno of what a system call returned. */
 static inline napi_value call_result(struct call *call, int result) {
@@ -129,6 +131,7 @@ int tun_gather(struct slab *slab, int32_t i, struct vnet *header);
   F(linkOpen)                                                                                                      \
   F(linkQuery)                                                                                                     \
   F(linkSetMtu)                                                                                                    \
+  F(pingOpen)                                                                                                      \
   F(udpOpen)                                                                                                       \
   F(udpPort)                                                                                                       \
   F(udpMark)                                                                                                       \

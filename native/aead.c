@@ -78,13 +78,13 @@ napi_value native_seal(napi_env env, napi_callback_info info) {
     for (int32_t i = first; i < first + count; i++)
       direct_seal(primitives(), slab->poly, words, slab->bytes + offsets[i], (size_t)lengths[i]);
     direct_wipe(slab, words);
-    return call_give(&call, 0);
+    return call_give_clean(&call, 0);
   }
   if (!arm(slab) || EVP_CipherInit_ex(slab->sealing, NULL, NULL, key, NULL, 1) != 1) return call_give(&call, -EIO);
   for (int32_t i = first; i < first + count; i++) {
-    if (!seal_one(slab->sealing, slab->bytes + offsets[i], lengths[i])) return call_give(&call, -EIO);
+    if (!seal_one(slab->sealing, slab->bytes + offsets[i], lengths[i])) return call_give_clean(&call, -EIO);
   }
-  return call_give(&call, 0);
+  return call_give_clean(&call, 0);
 }
 
 napi_value native_open(napi_env env, napi_callback_info info) {
@@ -115,7 +115,7 @@ napi_value native_open(napi_env env, napi_callback_info info) {
     authentic++;
   }
   if (slab->direct) direct_wipe(slab, words);
-  return call_give(&call, authentic);
+  return call_give_clean(&call, authentic);
 }
 
 napi_value native_direct(napi_env env, napi_callback_info info) {

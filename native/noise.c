@@ -28,7 +28,7 @@ napi_value native_x25519(napi_env env, napi_callback_info info) {
   int is_good = primitives()->x25519(result, secret, point) == 1;
   memcpy(out, result, KEY);
   OPENSSL_cleanse(result, sizeof result);
-  return call_give(&call, is_good);
+  return call_give_clean(&call, is_good);
 }
 
 napi_value native_x25519Public(napi_env env, napi_callback_info info) {
@@ -41,7 +41,7 @@ napi_value native_x25519Public(napi_env env, napi_callback_info info) {
   if (primitives()->x25519 == NULL) return call_give(&call, -ENOSYS);
   primitives()->x25519_public(result, secret);
   memcpy(out, result, KEY);
-  return call_give(&call, 0);
+  return call_give_clean(&call, 0);
 }
 
 static bool digest(struct environment *own, uint8_t out[HASH], const uint8_t *a, size_t a_bytes, const uint8_t *b,
@@ -64,7 +64,7 @@ napi_value native_blake2s(napi_env env, napi_callback_info info) {
   if (out_bytes != HASH) return call_give(&call, -EINVAL);
   if (!digest(own, result, a, a_bytes, b, b_bytes)) return call_give(&call, -EIO);
   memcpy(out, result, HASH);
-  return call_give(&call, 0);
+  return call_give_clean(&call, 0);
 }
 
 /* Keyed BLAKE2s with 16 bytes of output (RFC 7693 2.9). */
@@ -86,7 +86,7 @@ napi_value native_mac(napi_env env, napi_callback_info info) {
               EVP_MAC_update(own->mac, input, input_bytes) == 1 && EVP_MAC_final(own->mac, result, &done, MAC) == 1;
   if (!good || done != MAC) return call_give(&call, -EIO);
   memcpy(out, result, MAC);
-  return call_give(&call, 0);
+  return call_give_clean(&call, 0);
 }
 
 /* RFC 2104. */
@@ -106,7 +106,7 @@ napi_value native_hmac(napi_env env, napi_callback_info info) {
   if (good) memcpy(out, inner, HASH);
   OPENSSL_cleanse(pad, sizeof pad);
   OPENSSL_cleanse(inner, sizeof inner);
-  return call_give(&call, good ? 0 : -EIO);
+  return call_give_clean(&call, good ? 0 : -EIO);
 }
 
 /* Arguments: out, key, input, associated data; the nonce is zero. */
@@ -139,7 +139,7 @@ static napi_value aead(napi_env env, napi_callback_info info, bool sealing) {
   }
   EVP_CIPHER_CTX_reset(own->cipher); /* wipes the key */
   if (!authentic && out_bytes > 0) OPENSSL_cleanse(out, out_bytes);
-  return call_give(&call, good ? authentic : -EIO);
+  return call_give_clean(&call, good ? authentic : -EIO);
 }
 
 napi_value native_noiseSeal(napi_env env, napi_callback_info info) { return aead(env, info, true); }

@@ -57,6 +57,16 @@ napi_value native_udpOpen(napi_env env, napi_callback_info info) {
   return call_give(&call, error);
 }
 
+/* Its identifier is the kernel's choice at the first send, and answers to others never come here. */
+napi_value native_pingOpen(napi_env env, napi_callback_info info) {
+  struct call call = call_begin(env, info);
+  int family = call_int(&call, 0), namespace_fd = call_int(&call, 1);
+  if (call.bad) return NULL;
+  if (family != AF_INET && family != AF_INET6) return call_give(&call, -EAFNOSUPPORT);
+  int protocol = family == AF_INET6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
+  return call_give(&call, socket_in(namespace_fd, family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol));
+}
+
 napi_value native_udpPort(napi_env env, napi_callback_info info) {
   struct call call = call_begin(env, info);
   int fd = call_int(&call, 0);

@@ -3,10 +3,11 @@
  * `npm test`: types, lint, the unit project, then as root both end-to-end projects, one beside the other; what the second prints comes
  * when it has ended. Arguments go to Vitest (a file name, -t ...).
  * The last line is `N passed, N failed` and, if so, `, N skipped`: all Vitest tests together; a failed check counts as one failure.
+ * What failed, and why, is also added to the file that WIREHAUL_FAILURES names.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -23,7 +24,13 @@ function run(name, args) {
 function check(name, args) {
   const isClean = run(name, args);
   console.log(`${name}: ${isClean ? "clean" : "FAILED"}`);
+  if (!isClean) tellFailure(`${name}: FAILED`);
   return { passed: 0, failed: isClean ? 0 : 1, skipped: 0 };
+}
+
+function tellFailure(text) {
+  const file = process.env.WIREHAUL_FAILURES;
+  if (file) appendFileSync(file, `${text}\n`);
 }
 
 function fullName(file, test) {
@@ -36,8 +43,10 @@ function count(report) {
   for (const file of report.testResults) {
     for (const test of file.assertionResults) {
       if (test.status === "passed") total.passed++;
-      else if (test.status === "failed") total.failed++;
-      else {
+      else if (test.status === "failed") {
+        total.failed++;
+        tellFailure(`${fullName(file, test)}\n${test.failureMessages.join("\n")}`);
+      } else {
         total.skipped++;
         // With a filter given, nearly all are.
         if (FILTER.length > 0) continue;
@@ -47,7 +56,10 @@ function count(report) {
       }
     }
     const hasFailure = file.assertionResults.some((test) => test.status === "failed");
-    if (file.status === "failed" && !hasFailure) total.failed++;
+    if (file.status === "failed" && !hasFailure) {
+      total.failed++;
+      tellFailure(`${relative(ROOT, file.name)}\n${file.message}`);
+    }
   }
   return total;
 }
@@ -71,10 +83,14 @@ function read(project, output, isGreen) {
     total = count(JSON.parse(readFileSync(output, "utf8")));
   } catch (error) {
     console.log(`${project}: Vitest left no report (${error.message})`);
+    tellFailure(`${project}: Vitest left no report (${error.message})`);
     return { passed: 0, failed: 1, skipped: 0 };
   }
   // An error outside of any test, such as an unhandled rejection.
-  if (!isGreen && total.failed === 0) total.failed = 1;
+  if (!isGreen && total.failed === 0) {
+    total.failed = 1;
+    tellFailure(`${project}: an error outside of any test`);
+  }
   return total;
 }
 

@@ -12,8 +12,16 @@ export function secretBytes(length: number): Uint8Array<ArrayBuffer> {
 /** A copy of `bytes` that is never moved. */
 export function secretCopy(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   const copy = secretBytes(bytes.length);
-  copy.set(bytes);
+  copySecret(copy, bytes);
   return copy;
+}
+
+/**
+ * `to.set(from)`, byte by byte. That is memmove, which leaves what it moved in vector registers; V8 writes all of them to memory
+ * that it never wipes when it deoptimizes a function, at any time (src/deoptimizer of V8, RegisterValues).
+ */
+export function copySecret(to: Uint8Array, from: Uint8Array): void {
+  for (let i = 0; i < from.length; i++) to[i] = from[i]!;
 }
 
 /** What {@link concealed} memory shows. */

@@ -32,6 +32,10 @@ interface RunFlags {
   readonly state: string;
   readonly registry?: string;
   readonly bus?: string;
+  readonly farm?: string;
+  readonly joinTokenFile?: string;
+  readonly name?: string;
+  readonly relay: boolean;
   readonly uplink?: string;
   readonly bridge: string;
   readonly host: string[];
@@ -53,7 +57,14 @@ export async function nodeCommands(args: readonly string[]): Promise<number> {
     .option("--socket <path>", "the API's socket", API_SOCKET)
     .option("--registry <url>", "sets the NICs up until it answers; none: they are left alone")
     .option("--bus <url>", "serves zbus too: redis+unix:///PATH, redis://HOST, rediss://HOST")
-    .option("--uplink <nic>", "NIC for the uplink, by name or MAC address")
+    .option("--farm <number>", "takes its networks from the registry, as a node of this farm")
+    .option("--join-token-file <file>", "a token of the farm; none: the farmer has to approve")
+    .option("--name <name>", "in the registry; the machine's and the start of the key unless told")
+    .option("--no-relay", "never carries traffic between other nodes")
+    .option(
+      "--uplink <nic>",
+      "NIC for the uplink, by name or MAC address; none: all NICs are left alone",
+    )
     .option("--bridge <name>", "name of the uplink bridge", "zos")
     .option("--host <url...>", "other hosts that show that the Internet is there", [])
     .addOption(

@@ -3,12 +3,13 @@ import { writeFileSync } from "node:fs";
 import { Command } from "commander";
 import { planNetwork } from "../control/mesh/network-plan.ts";
 import { Identity } from "../control/registry/client.ts";
+import { planAll } from "../control/registry/full-plan.ts";
 import { type BackupSummary, backUp, restore } from "../control/registry/store/backup.ts";
 import type { Database } from "../control/registry/store/database.ts";
 import { type DatabasePlace, openDatabase } from "../control/registry/store/open.ts";
+import { Store } from "../control/registry/store/store.ts";
 import { runProgram } from "./program.ts";
 import { type Asking, asking, clientOf, print } from "./registry/asking.ts";
-import { addNetworkCommands } from "./registry/network.ts";
 import { type RegistryRunOptions, runRegistry } from "./registry/run.ts";
 
 /** Runs `wirehaul registry ARGS`; returns the exit code. */
@@ -29,8 +30,22 @@ export async function registryCommands(args: readonly string[]): Promise<number>
       "--old-signatures",
       "/api/v1 takes the old signatures too: path and body are not in them",
     )
+    .option("--respond <port>", "tells nodes whether they can be reached, as wirehaul node does")
     .action(async (flags: RegistryRunOptions) => {
       code = await runRegistry({ planNetwork, ...flags });
+    });
+  onStore(registry.command("plan"))
+    .description(
+      "plans all networks anew, as after an update with other rules; nodes hear what differs",
+    )
+    .action(async (flags: DatabasePlace) => {
+      await withStore(flags, async (database) => {
+        const store = new Store(database);
+        const entry = new URL("./registry/plan-thread.js", import.meta.url).href;
+        const options = { store, url: flags.database, planNetwork, entry };
+        const { networks, changed } = await planAll(options);
+        process.stdout.write(`${networks} networks planned, ${changed} differ\n`);
+      });
     });
   onStore(registry.command("backup <file>"))
     .description("writes all of it into one file; of a --data folder while no registry runs on it")
@@ -109,7 +124,6 @@ export async function registryCommands(args: readonly string[]): Promise<number>
       await clientOf(flags).deleteNode(id);
     },
   );
-  addNetworkCommands(registry);
   return await runProgram(program, args, () => code);
 }
 

@@ -1,6 +1,7 @@
 /** `wirehaul COMMAND ...`: what a person types. Each command is a module of its own; this one only chooses. */
 import { VERSION } from "../version.ts";
 import { demo } from "./demo.ts";
+import { networkCommands } from "./network.ts";
 import { nodeCommands } from "./node.ts";
 import { registryCommands } from "./registry.ts";
 import { status } from "./status.ts";
@@ -14,7 +15,11 @@ const USAGE = `Usage: wirehaul COMMAND [OPTIONS]
                              a node of the grid, and what asks it (wirehaul node --help)
   network add|attach|detach|show|rm --local
                              networks on this node (wirehaul network --help)
-  registry run|backup|restore|key|token|user|farm|node|network
+  network create|list|show|status|add-node|remove-node|delete|client
+                             networks over nodes of the grid, at a registry
+  explain NODE NODE [--network NAME]
+                             why two nodes meet as they do, and what stands in the way of better
+  registry run|backup|restore|key|token|user|farm|node
                              the registry of a grid (wirehaul registry --help)
   --version, --help
 
@@ -29,8 +34,11 @@ export async function main(args: readonly string[]): Promise<number> {
     case "demo":
       return await demo(rest);
     case "node":
-    case "network":
       return await nodeCommands(args);
+    case "network":
+      return rest.includes("--local") ? await nodeCommands(args) : await networkCommands(args);
+    case "explain":
+      return await networkCommands(args);
     case "registry":
       return await registryCommands(args);
     case "--version":

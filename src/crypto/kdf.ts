@@ -7,7 +7,7 @@
  * not overlap anything. `input` may be of any length, zero too, and overlap no output. t0 is wiped before returning.
  * These are three small allocations at handshake rate; nothing here keeps state between calls.
  */
-import { secretBytes } from "../bytes/secret-bytes.ts";
+import { copySecret, secretBytes } from "../bytes/secret-bytes.ts";
 import { HASH_BYTES, type Suite } from "./suite.ts";
 
 export function kdf1(suite: Suite, t1: Uint8Array, key: Uint8Array, input: Uint8Array): void {
@@ -64,7 +64,7 @@ function expandNext(
   position: number,
 ): void {
   const input = secretBytes(HASH_BYTES + 1);
-  input.set(previous);
+  copySecret(input, previous);
   input[HASH_BYTES] = position;
   suite.hmac(out, t0, input);
   input.fill(0);

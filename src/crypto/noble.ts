@@ -5,11 +5,13 @@
  * It allocates. Copies of secrets that it makes are wiped where noble lets it; BigInts inside X25519 can't be, and
  * their arithmetic is not constant-time (noble's own security note). Doesn't: transport packets (`noble-cipher.ts`).
  */
+
 import { chacha20poly1305, xchacha20poly1305 } from "@noble/ciphers/chacha.js";
 import { x25519 } from "@noble/curves/ed25519.js";
 import { blake2s } from "@noble/hashes/blake2.js";
 import { hmac } from "@noble/hashes/hmac.js";
 import { assert } from "../bytes/assert.ts";
+import { copySecret } from "../bytes/secret-bytes.ts";
 import { HASH_BYTES, KEY_BYTES, MAC_BYTES, type Suite, TAG_BYTES, XNONCE_BYTES } from "./suite.ts";
 
 const ZERO_NONCE = new Uint8Array(12);
@@ -34,7 +36,7 @@ export const nobleSuite: Suite = {
       out.fill(0);
       return false;
     }
-    out.set(shared);
+    copySecret(out, shared);
     shared.fill(0);
     return true;
   },
@@ -83,7 +85,7 @@ export const nobleSuite: Suite = {
 
 /** Moves a result into `out` and wipes where it came from. */
 function take(out: Uint8Array, result: Uint8Array): void {
-  out.set(result);
+  copySecret(out, result);
   result.fill(0);
 }
 

@@ -27,7 +27,7 @@ import {
   type KeyObject,
 } from "node:crypto";
 import { assert } from "../bytes/assert.ts";
-import { secretBytes } from "../bytes/secret-bytes.ts";
+import { copySecret, secretBytes } from "../bytes/secret-bytes.ts";
 import { nobleSuite } from "./noble.ts";
 import { HASH_BYTES, KEY_BYTES, type Suite, TAG_BYTES } from "./suite.ts";
 
@@ -77,7 +77,7 @@ export const opensslSuite: Suite = {
     // RFC 2104, by two hashes; why not createHmac: see the head of this file.
     const pad = secretBytes(BLOCK_BYTES);
     if (key.length > BLOCK_BYTES) take(pad, createHash(HASH).update(key).digest());
-    else pad.set(key);
+    else copySecret(pad, key);
     for (let i = 0; i < BLOCK_BYTES; i++) pad[i]! ^= 0x36;
     const inner = createHash(HASH).update(pad).update(input).digest();
     for (let i = 0; i < BLOCK_BYTES; i++) pad[i]! ^= 0x36 ^ 0x5c;
@@ -153,6 +153,6 @@ function encode(bytes: Uint8Array): string {
 
 /** Moves a result into `out` and wipes where it came from. */
 function take(out: Uint8Array, result: Uint8Array): void {
-  out.set(result);
+  copySecret(out, result);
   result.fill(0);
 }

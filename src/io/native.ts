@@ -141,6 +141,12 @@ export interface Native {
     namespaceFd: number,
     reusePort: boolean,
   ): number;
+  /**
+   * Opens a socket for ICMP echoes of `family` (icmp(7): SOCK_DGRAM) in the namespace of `namespaceFd` (-1: the caller's). The kernel
+   * writes identifier and checksum of what is sent, and gives it the answers to that alone. Returns fd, or -errno (-EACCES: the
+   * namespace's net.ipv4.ping_group_range does not have our group).
+   */
+  pingOpen(family: number, namespaceFd: number): number;
   /** Bound port, or -errno. */
   udpPort(fd: number): number;
   /** SO_MARK. */

@@ -6,7 +6,7 @@
  * Not here: what notes between lanes and blocks of initiations hold (`src/io/sibling-ports.ts`, `handshake-batch.ts`).
  */
 import { isZero } from "../bytes/equal.ts";
-import { concealed, secretBytes } from "../bytes/secret-bytes.ts";
+import { concealed, copySecret, secretBytes } from "../bytes/secret-bytes.ts";
 import { KEY_BYTES } from "../crypto/suite.ts";
 import type { SetOperation } from "../uapi/operation.ts";
 import type { DeviceSnapshot, PeerSnapshot } from "../uapi/snapshot.ts";
@@ -90,7 +90,7 @@ class Block {
   /** A copy of `key` in it. */
   add(key: Uint8Array): Uint8Array {
     const place = this.#bytes.subarray(this.#used, this.#used + KEY_BYTES);
-    place.set(key);
+    copySecret(place, key);
     this.#used += KEY_BYTES;
     return place;
   }

@@ -9,7 +9,7 @@
  * Whoever has the block owns it; it holds secrets, and the lane wipes it in the end.
  */
 import { isZero } from "../bytes/equal.ts";
-import { secretBytes } from "../bytes/secret-bytes.ts";
+import { copySecret, secretBytes } from "../bytes/secret-bytes.ts";
 import { ENDPOINT_BYTES } from "../bytes/slab.ts";
 import { KEY_BYTES, type Suite } from "../crypto/suite.ts";
 import { INITIATION_BYTES } from "../wire/layout.ts";
@@ -57,7 +57,7 @@ export class HandshakeBatch {
       return;
     }
     this.#bytes = secretBytes(HEADER_BYTES + room * RECORD_BYTES);
-    this.#bytes.set(from.secret, 0);
+    copySecret(this.#bytes, from.secret);
     this.#bytes.set(from.publicKey, KEY_BYTES);
   }
 
@@ -100,7 +100,7 @@ export class HandshakeBatch {
       suite.sharedSecret(part(SE_AT), ephemeral, opened.remoteStatic);
       part(REMOTE_AT).set(opened.remoteStatic);
       part(HASH_AT).set(opened.progress.hash);
-      part(CHAIN_AT).set(opened.progress.chainKey);
+      copySecret(part(CHAIN_AT), opened.progress.chainKey);
       part(OPENED_AT)[0] = 1;
       opened.progress.wipe();
     }
@@ -127,7 +127,8 @@ export class HandshakeBatch {
     const single = new HandshakeBatch(identity, 0, 1);
     single.#bytes.fill(0, 0, KEY_BYTES);
     const start = HEADER_BYTES + index * RECORD_BYTES;
-    single.#bytes.set(this.#bytes.subarray(start, start + RECORD_BYTES), HEADER_BYTES);
+    const record = this.#bytes.subarray(start, start + RECORD_BYTES);
+    copySecret(single.#bytes.subarray(HEADER_BYTES), record);
     single.#count = 1;
     return single;
   }

@@ -6,7 +6,7 @@
  * a message that is refused leaves the handshake as it was.
  */
 import { isZero } from "../bytes/equal.ts";
-import { secretBytes, secretCopy } from "../bytes/secret-bytes.ts";
+import { copySecret, secretBytes, secretCopy } from "../bytes/secret-bytes.ts";
 import { kdf1, kdf2, kdf3 } from "../crypto/kdf.ts";
 import { HASH_BYTES, KEY_BYTES, type Suite, TAG_BYTES } from "../crypto/suite.ts";
 import { INITIATION_INTERVAL_MIN, TYPE_INITIATION, TYPE_RESPONSE } from "../wire/constants.ts";
@@ -57,7 +57,7 @@ export class Progress {
   }
 
   take(other: Progress): void {
-    this.#bytes.set(other.#bytes);
+    copySecret(this.#bytes, other.#bytes);
   }
 }
 
@@ -145,7 +145,7 @@ export class Handshake {
     if (staticStatic === undefined) return false;
     const progress = new Progress();
     const { hash, chainKey } = progress;
-    progress.ephemeral.set(ephemeral);
+    copySecret(progress.ephemeral, ephemeral);
     initialChainKey(suite, chainKey);
     initialHash(suite, hash, this.remoteStatic);
 
@@ -403,7 +403,7 @@ export function reopened(
 ): OpenedInitiation {
   const progress = new Progress();
   progress.hash.set(hash);
-  progress.chainKey.set(chainKey);
+  copySecret(progress.chainKey, chainKey);
   progress.remoteEphemeral.set(field(message, initiationLayout.ephemeral, KEY_BYTES));
   return {
     progress,

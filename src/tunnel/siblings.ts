@@ -8,7 +8,7 @@
  * too late, for a peer that is gone, is thrown away.
  */
 import { isEqual } from "../bytes/equal.ts";
-import { secretCopy } from "../bytes/secret-bytes.ts";
+import { copySecret, secretCopy } from "../bytes/secret-bytes.ts";
 import { Keypair } from "../session/keypair.ts";
 import { OFF } from "../session/timers.ts";
 import { REKEY_AFTER_TIME, REKEY_TIMEOUT } from "../wire/constants.ts";
@@ -254,7 +254,7 @@ function takeSession(
   if (session === undefined || !isUp) return;
   const { sendKey, remoteIndex, createdMs, leases } = session;
   const keypair = new Keypair(peer.id, false, 0, remoteIndex, createdMs);
-  keypair.sendKey.set(sendKey);
+  copySecret(keypair.sendKey, sendKey);
   keypair.share(leases);
   peer.current = keypair;
 }

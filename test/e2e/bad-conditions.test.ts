@@ -157,9 +157,10 @@ labTest(
     await pingUntil(a.namespace, b.inner4);
     const { pid } = b.node.program;
     const memory = residentBytes(pid);
+    // Long enough to be there still when it is seen to flow, and for 2.5 s after.
     const load = inBackground(
       iperf(a.namespace, b.namespace, b.inner4, {
-        seconds: 6,
+        seconds: 12,
         isUdp: true,
         rate: 100e6,
         size: UDP_BYTES,

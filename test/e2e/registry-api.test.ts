@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { describe, expect } from "vitest";
 import { generateKeys } from "../../src/cli/demo/keys.ts";
 import type { Lab } from "../../src/cli/demo/lab.ts";
+import { Postgres } from "../../src/cli/demo/postgres.ts";
 import { run } from "../../src/control/linux/command.ts";
 import type { Nic } from "../../src/control/model/nic.ts";
 import { Identity, RegistryClient } from "../../src/control/registry/client.ts";
@@ -12,7 +13,6 @@ import { digestOf, signRequest } from "../../src/control/registry/signature.ts";
 import type { DatabasePlace } from "../../src/control/registry/store/open.ts";
 import { Grid, PROGRAM, placeFlags, sendRaw } from "./harness/grid.ts";
 import { labTest } from "./harness/lab-test.ts";
-import { Postgres } from "./harness/postgres.ts";
 
 const KINDS: readonly (readonly [string, (lab: Lab) => Promise<DatabasePlace>])[] = [
   ["a folder", async (lab) => ({ data: join(lab.folder, "registry") })],
@@ -425,12 +425,12 @@ labTest(
     const wirehaul = (...args: readonly string[]): Promise<string> =>
       run([process.execPath, PROGRAM, "registry", ...args]);
     const ask = (...args: readonly string[]): Promise<string> =>
-      wirehaul(...args, "--url", url, "--key", key);
+      wirehaul(...args, "--registry", url, "--key", key);
     const newKey = join(lab.folder, "new.pem");
     const keyId = (await wirehaul("key", "new", newKey)).trim();
     await expect(wirehaul("key", "new", newKey)).rejects.toThrow("EEXIST");
     expect(await ask("user", "add", "ann", keyId, "--role", "farmer")).toContain("ann farmer");
-    const mine = ["--url", url, "--key", newKey];
+    const mine = ["--registry", url, "--key", newKey];
     expect(await wirehaul("farm", "add", "barn", ...mine)).toBe("farm 1 barn\n");
     const token = (await wirehaul("token", "add", "1", ...mine)).trim();
     expect(await wirehaul("token", "list", "1", ...mine)).toMatch(/^[0-9a-f]{64} until /);
@@ -438,16 +438,14 @@ labTest(
     await node.register({ farm: 1, name: "ox", token });
     expect(await wirehaul("token", "list", "1", ...mine)).toBe("");
     expect(await wirehaul("node", "list", ...mine)).toContain(`${node.keyId} farm 1 ox approved`);
-    const created = await wirehaul("network", "create", "net", "--cidr", "10.20.0.0/16", ...mine);
-    const id = created.split(" ")[0] ?? "";
-    const added = await wirehaul("network", "add-node", id, node.keyId, "--revision", "1", ...mine);
-    expect(added).toContain(`node ${node.keyId}: 10.20.1.0/24`);
-    const stale = wirehaul("network", "delete", id, "--revision", "1", ...mine);
-    await expect(stale).rejects.toThrow("has revision 2, not 1");
-    expect(await wirehaul("network", "list", ...mine)).toBe(`${id} net 10.20.0.0/16, 1 nodes\n`);
-    await wirehaul("network", "remove-node", id, node.keyId, ...mine);
-    expect(await wirehaul("network", "show", id, ...mine)).not.toContain("node");
-    await wirehaul("network", "delete", id, ...mine);
+    const network = (...args: readonly string[]): Promise<string> =>
+      run([process.execPath, PROGRAM, "network", ...args, "--registry", url, "--key", newKey]);
+    const created = await network("create", "net", "--cidr", "10.20.0.0/16");
+    const [id = ""] = created.split(" ");
+    expect(await network("add-node", id, node.keyId, "--revision", "1")).toContain(
+      `node ${node.keyId}: 10.20.1.0/24`,
+    );
+    await network("delete", id);
     const file = join(lab.folder, "backup");
     await expect(wirehaul("backup", file, ...placeFlags(grid.place))).rejects.toThrow(
       "serves the state in",

@@ -3,13 +3,13 @@ import { join } from "node:path";
 import { describe, expect } from "vitest";
 import { generateKeys } from "../../src/cli/demo/keys.ts";
 import type { Lab } from "../../src/cli/demo/lab.ts";
+import { Postgres } from "../../src/cli/demo/postgres.ts";
 import { until } from "../../src/control/linux/command.ts";
 import type { RegistryClient, RegistryEvent } from "../../src/control/registry/client.ts";
 import { signRequest } from "../../src/control/registry/signature.ts";
 import { type DatabasePlace, openDatabase } from "../../src/control/registry/store/open.ts";
 import { Grid, sendRaw } from "./harness/grid.ts";
 import { labTest } from "./harness/lab-test.ts";
-import { Postgres } from "./harness/postgres.ts";
 
 const KINDS: readonly (readonly [string, (lab: Lab) => Promise<DatabasePlace>])[] = [
   ["a folder", async (lab) => ({ data: join(lab.folder, "registry") })],

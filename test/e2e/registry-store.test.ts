@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { describe, expect } from "vitest";
 import type { Lab } from "../../src/cli/demo/lab.ts";
+import { Postgres } from "../../src/cli/demo/postgres.ts";
 import { until } from "../../src/control/linux/command.ts";
 import { backUp, restore, TABLES } from "../../src/control/registry/store/backup.ts";
 import type { Database } from "../../src/control/registry/store/database.ts";
@@ -12,7 +13,6 @@ import { MIGRATIONS, migrate, versionOf } from "../../src/control/registry/store
 import { type DatabasePlace, openDatabase } from "../../src/control/registry/store/open.ts";
 import { CHANNEL, Store } from "../../src/control/registry/store/store.ts";
 import { labTest } from "./harness/lab-test.ts";
-import { Postgres } from "./harness/postgres.ts";
 
 const WRITER = { actor: "test", action: "user.create" };
 const WRITING = fileURLToPath(new URL("./harness/registry-writer.mjs", import.meta.url));

@@ -15,6 +15,7 @@ import type { WireguardNode } from "../../src/cli/demo/wireguard-node.ts";
 import { attempt, until } from "../../src/control/linux/command.ts";
 import { TYPE_INITIATION, TYPE_RESPONSE } from "../../src/wire/constants.ts";
 import { initiationLayout, responseLayout } from "../../src/wire/layout.ts";
+import { socketsOn } from "./harness/bound-sockets.ts";
 import { Capture, type Datagram } from "./harness/capture.ts";
 import { labTest } from "./harness/lab-test.ts";
 import { inFile, inMemory, inText, type Secrets } from "./harness/secret-scan.ts";
@@ -49,8 +50,11 @@ function ephemeralOf(lab: Lab, end: PairEnd, publicKey: Buffer): Buffer {
 /** Makes A shake hands with B and computes what both know. */
 async function shakeHands(lab: Lab, { a, b, presharedKey }: Pair): Promise<SessionSecrets> {
   const capture = await Capture.start(lab, a.namespace, a.cable);
-  // Down and up: whatever session there was is gone, and the next one is seen from its beginning.
-  await a.namespace.ip([`link set dev ${a.node.name} down`, `link set dev ${a.node.name} up`]);
+  // Down, which has to be noticed, and up: whatever session there was is gone, and the next one is seen from its beginning.
+  const port = await a.node.listenPort();
+  await a.namespace.ip([`link set dev ${a.node.name} down`]);
+  await until("its sockets are closed", async () => (await socketsOn(a.namespace, port)) === 0);
+  await a.namespace.ip([`link set dev ${a.node.name} up`]);
   await pingUntil(a.namespace, b.inner4, 40_000);
   const payloads = (): Buffer[] => capture.datagrams().map(({ payload }: Datagram) => payload);
   const isResponse = (payload: Buffer): boolean => payload[0] === TYPE_RESPONSE;

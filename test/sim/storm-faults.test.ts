@@ -20,10 +20,11 @@ const { secrets, watched, flags } = vi.hoisted(() => {
   };
 });
 vi.mock(import("../../src/bytes/secret-bytes.ts"), async (original) => {
-  const { secretBytes, secretCopy } = await original();
+  const real = await original();
   return {
-    secretBytes: (length) => watched(secretBytes(length)),
-    secretCopy: (bytes) => watched(secretCopy(bytes)),
+    ...real,
+    secretBytes: (length) => watched(real.secretBytes(length)),
+    secretCopy: (bytes) => watched(real.secretCopy(bytes)),
   };
 });
 vi.mock(import("../../src/session/tai64n.ts"), async (original) => {

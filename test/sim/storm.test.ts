@@ -17,10 +17,11 @@ const { secrets, watched } = vi.hoisted(() => {
   };
 });
 vi.mock(import("../../src/bytes/secret-bytes.ts"), async (original) => {
-  const { secretBytes, secretCopy } = await original();
+  const real = await original();
   return {
-    secretBytes: (length) => watched(secretBytes(length)),
-    secretCopy: (bytes) => watched(secretCopy(bytes)),
+    ...real,
+    secretBytes: (length) => watched(real.secretBytes(length)),
+    secretCopy: (bytes) => watched(real.secretCopy(bytes)),
   };
 });
 

@@ -95,6 +95,11 @@ export class LabMachine {
     return this.lab.spawn(this.command(command, namespace));
   }
 
+  /** Starts `wirehaul ARGS`. */
+  spawnWirehaul(args: readonly string[]): Background {
+    return this.spawn([process.execPath, PROGRAM, ...args]);
+  }
+
   /** Runs `wirehaul ARGS` to its end, as a user of this machine. */
   async wirehaul(args: readonly string[], input?: string): Promise<string> {
     const command = [process.execPath, PROGRAM, ...args];
@@ -103,8 +108,7 @@ export class LabMachine {
 
   /** Starts `wirehaul node run` and waits until its API serves. */
   async runNode(args: readonly string[] = [], limitMs = 60_000): Promise<Background> {
-    const command = [process.execPath, PROGRAM, "node", "run", "--state", this.folder, ...args];
-    const node = this.spawn(command);
+    const node = this.spawnWirehaul(["node", "run", "--state", this.folder, ...args]);
     await node.waitFor(SERVING, limitMs);
     return node;
   }

@@ -9,6 +9,7 @@ import { realClock } from "../../control/linux/clock.ts";
 import { parseBootParameters } from "../../control/model/boot-parameters.ts";
 import { Agent, type Published } from "../../control/node/agent.ts";
 import { BOOT_TIMES } from "../../control/node/boot/boot.ts";
+import type { GridSettings } from "../../control/node/grid/grid.ts";
 import { parseResponder } from "../../control/node/reachability/responder-name.ts";
 import { parseDecimal } from "../../route/address.ts";
 import { nodeLog } from "./log.ts";
@@ -20,6 +21,14 @@ export interface RunOptions {
   readonly registry?: string | undefined;
   /** Where zbus is; absent: no bus. */
   readonly bus?: string | undefined;
+  /** Number of the farm to join; absent: the kernel command line's; neither: the node tells its census only. */
+  readonly farm?: string | undefined;
+  readonly joinTokenFile?: string | undefined;
+  /** As the registry shows it. */
+  readonly name?: string | undefined;
+  /** Whether others' traffic may go through this node. */
+  readonly relay: boolean;
+  /** "none": the NICs stay the machine's own, with a registry too. */
   readonly uplink?: string | undefined;
   readonly bridge: string;
   readonly hosts: readonly string[];
@@ -32,6 +41,7 @@ export interface RunOptions {
 }
 
 const PUBLISH_MS = 10_000;
+const NO_UPLINK = "none";
 
 export async function runNode(options: RunOptions): Promise<number> {
   const log = nodeLog(process.env["LOG_LEVEL"], process.env["JOURNAL_STREAM"] !== undefined);
@@ -47,7 +57,9 @@ export async function runNode(options: RunOptions): Promise<number> {
     respondPort: portOf(options.respond),
     folder: options.state,
     runFolder: join("/run", "wirehaul"),
-    registry: registry === undefined ? undefined : { url: registry },
+    registry:
+      registry === undefined || options.uplink === NO_UPLINK ? undefined : { url: registry },
+    grid: gridOf(options, registry, parameters.farm),
     hosts: options.hosts.map((url) => ({ url })),
     bridge: options.bridge,
     match: { kinds: options.nicKinds, names: options.nicNames },
@@ -87,6 +99,25 @@ export async function runNode(options: RunOptions): Promise<number> {
     await server.close();
     await agent.stop();
   }
+}
+
+/** A node with a farm takes part in that farm's grid; undefined: in none. */
+function gridOf(
+  { farm, joinTokenFile, name, relay }: RunOptions,
+  registry: string | undefined,
+  bootFarm: number | undefined,
+): GridSettings | undefined {
+  const number = farm === undefined ? bootFarm : parseDecimal(farm, Number.MAX_SAFE_INTEGER);
+  if (registry === undefined) {
+    if (farm !== undefined) throw new Error("--farm needs --registry: whom to ask");
+    return undefined;
+  }
+  if (number === undefined) {
+    if (joinTokenFile === undefined) return undefined;
+    throw new Error("--join-token-file needs --farm: whose token it is");
+  }
+  if (number < 1) throw new Error(`--farm ${farm} is no farm's number: 1 or more`);
+  return { url: registry, farm: number, name, tokenFile: joinTokenFile, isRelay: relay };
 }
 
 /** A port that has one after it. */

@@ -5,6 +5,7 @@ import type { FamilyReachability } from "../../control/model/reachability.ts";
 import type { Workload } from "../../control/model/workload.ts";
 import type { AgentStatus } from "../../control/node/agent.ts";
 import type { Explanation } from "../../control/node/explain.ts";
+import type { GridStatus } from "../../control/node/grid/grid.ts";
 import type { DryRun } from "../../control/node/networks.ts";
 import type { PortList } from "../../control/node/ports.ts";
 import type { NetworkDetails, NetworkSummary } from "../../control/node/view.ts";
@@ -12,10 +13,13 @@ import type { NetworkDetails, NetworkSummary } from "../../control/node/view.ts"
 type Lines = readonly string[];
 
 export function statusLines(status: AgentStatus): Lines {
-  const { boot, configuration, reachability, isCensusPublished, bus, networks, problems } = status;
+  const { boot, configuration, reachability, isCensusPublished, grid, bus, networks, problems } =
+    status;
   const { uplink } = boot ?? {};
   return [
-    boot === null ? "uplink: the machine's own (no registry)" : `boot: ${boot.state}: ${boot.why}`,
+    boot === null
+      ? `uplink: the machine's own (${grid === null ? "no registry" : "as told"})`
+      : `boot: ${boot.state}: ${boot.why}`,
     ...(uplink == null
       ? []
       : [`uplink: ${uplink.nic} on ${uplink.bridge}: ${uplink.addresses.join(", ")}`]),
@@ -29,10 +33,26 @@ export function statusLines(status: AgentStatus): Lines {
           ...reachabilityLines("IPv6", reachability.ipv6),
         ]),
     `census: ${isCensusPublished ? "published" : "not published"}`,
+    ...(grid === null ? [] : gridLines(grid)),
     ...(bus === null
       ? []
       : [`bus: ${bus.address}: ${bus.why}; calls ${bus.calls}, with errors: ${bus.errors}`]),
     `networks: ${networks}, with problems: ${problems.length}`,
+    ...problems.map(({ network, problem }) => `  ${network}: ${problem}`),
+  ];
+}
+
+function gridLines(grid: GridStatus): Lines {
+  const { registry, node, farm, state, why, revision, lag, heardMs, problems } = grid;
+  const known =
+    revision === null
+      ? "nothing heard of what is wanted since the start"
+      : `revision ${revision}, ${lag === 0 ? "up to date" : `behind by ${lag}`}`;
+  const heard = heardMs === null ? "never" : new Date(heardMs).toISOString();
+  return [
+    `grid: ${state}: ${why}`,
+    `  ${registry}, farm ${farm}, this node ${node}`,
+    `  networks of the grid: ${grid.networks}; ${known}; last heard: ${heard}`,
     ...problems.map(({ network, problem }) => `  ${network}: ${problem}`),
   ];
 }

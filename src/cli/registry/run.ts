@@ -1,5 +1,6 @@
 /** `wirehaul registry run`: the registry, in the foreground, until it is told to end. */
 import { RefusedError } from "../../control/model/problem.ts";
+import { ReachabilityResponder } from "../../control/node/reachability/responder.ts";
 import { insertUser } from "../../control/registry/people.ts";
 import type { PlanNetwork } from "../../control/registry/planning.ts";
 import { userSchema } from "../../control/registry/schemas.ts";
@@ -22,8 +23,13 @@ export interface RegistryRunOptions extends DatabasePlace {
   /** Requests a second. */
   readonly ratePerKey?: string | undefined;
   readonly ratePerAddress?: string | undefined;
+  /** UDP port; it answers from the one after too. */
+  readonly respond?: string | undefined;
   readonly planNetwork?: PlanNetwork | undefined;
 }
+
+/** Ours: how often the responder looks which addresses the machine has. */
+const ADDRESSES_MS = 30_000;
 
 export async function runRegistry(options: RegistryRunOptions): Promise<number> {
   const log = nodeLog(process.env["LOG_LEVEL"], process.env["JOURNAL_STREAM"] !== undefined);
@@ -36,6 +42,7 @@ export async function runRegistry(options: RegistryRunOptions): Promise<number> 
     perAddress: rateOf("--rate-per-address", options.ratePerAddress, LIMITS.perAddress),
   };
   const admins = options.admin.map(parseAdmin);
+  const respondPort = respondPortOf(options.respond);
   const told = new Promise<string>((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) {
       process.once(signal, () => resolve(signal));
@@ -61,12 +68,15 @@ export async function runRegistry(options: RegistryRunOptions): Promise<number> 
       }
     };
     process.on("SIGHUP", onHangUp);
+    let endResponder: (() => void) | undefined;
     try {
+      if (respondPort !== undefined) endResponder = await startResponder(respondPort, say);
       log.info(`serving ${await server.listen()}`);
       log.info(`${await told}: stopping`);
       return 0;
     } finally {
       process.removeListener("SIGHUP", onHangUp);
+      endResponder?.();
       await server.close();
     }
   } finally {
@@ -81,6 +91,34 @@ function parseListen(text: string): { readonly host: string; readonly port: numb
     throw new RefusedError("invalid", `--listen: "${text}" is not HOST:PORT or [IPV6]:PORT`);
   }
   return { host, port: Number(port) };
+}
+
+function respondPortOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const port = Number(text);
+  if (Number.isInteger(port) && port >= 1 && port < 65_535) return port;
+  throw new RefusedError(
+    "invalid",
+    `--respond: "${text}" is none of 1 to 65534, a port with one after it`,
+  );
+}
+
+/** Tells nodes whether they can be reached: a registry stands where they look for one. Gives what ends it. */
+async function startResponder(
+  port: number,
+  say: (level: "info" | "error", text: string) => void,
+): Promise<() => void> {
+  const responder = await ReachabilityResponder.open({ port });
+  say("info", `answers nodes at UDP port ${port}, and from ${port + 1}`);
+  const timer = setInterval(() => {
+    responder.serve().catch((error: Error) => {
+      say("error", `can't answer nodes at UDP port ${port}: ${error.message}`);
+    });
+  }, ADDRESSES_MS);
+  return () => {
+    clearInterval(timer);
+    responder.close();
+  };
 }
 
 function tlsOf({

@@ -13,6 +13,7 @@ import type { AgentStatus, BusStatus } from "../node/agent.ts";
 import type { BootStatus } from "../node/boot/boot.ts";
 import type { ConfigurationStatus } from "../node/configuration.ts";
 import type { Explanation } from "../node/explain.ts";
+import type { GridStatus } from "../node/grid/grid.ts";
 import type { DryRun } from "../node/networks.ts";
 import type { PortList } from "../node/ports.ts";
 import type { NetworkDetails, NetworkSummary } from "../node/view.ts";
@@ -93,11 +94,25 @@ const bus: z.ZodType<BusStatus> = z.strictObject({
   drops: counts,
 });
 
+const grid: z.ZodType<GridStatus> = z.strictObject({
+  registry: text,
+  node: text,
+  farm: count,
+  state: z.enum(["unregistered", "pending", "approved", "deleted", "old"]),
+  why: text,
+  revision: count.nullable(),
+  lag: count,
+  heardMs: time.nullable(),
+  networks: count,
+  problems: z.array(z.strictObject({ network: text, problem: text })),
+});
+
 export const statusAnswer: z.ZodType<AgentStatus, unknown> = z.strictObject({
   boot: boot.nullable(),
   configuration: configurationAnswer.nullable(),
   reachability: reachabilitySchema.nullable(),
   isCensusPublished: z.boolean(),
+  grid: grid.nullable(),
   bus: bus.nullable(),
   networks: count,
   problems: z.array(z.strictObject({ network: text, problem: text })),

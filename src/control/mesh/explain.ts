@@ -31,7 +31,7 @@ export function explainPair(
     const node = underlay.nodes.get(member.node);
     if (node !== undefined) parties.set(member.node, new Party(member, node, underlay.links));
   }
-  const { path, ways } = follow(plan, from, to);
+  const { path, ways } = pathOf(plan, from, to);
   const [a, b] = [parties.get(from), parties.get(to)];
   if (a === undefined || b === undefined) {
     const missing = a === undefined ? from : to;
@@ -50,11 +50,12 @@ export function explainPair(
   };
 }
 
-function follow(
+/** The plan's path from one member to another, both named, and how each hop begins; empty: there is none. */
+export function pathOf(
   { members }: NetworkPlan,
   from: string,
   to: string,
-): { readonly path: string[]; readonly ways: Way[] } {
+): { readonly path: readonly string[]; readonly ways: readonly Way[] } {
   const path = [from];
   const ways: Way[] = [];
   while (path.at(-1) !== to) {
@@ -119,8 +120,12 @@ function familyObstacles(a: Party, b: Party, family: FamilyName): string[] {
     [b, a],
   ] as const) {
     const isPublic = other.node[family].kind === "public";
-    if (isPublic && !dials(one.node, other.node, family, one.measuredTo(other))) {
-      sentences.push(`${name}: ${one.node.id} does not reach ${other.node.id}`);
+    const measured = one.measuredTo(other);
+    if (isPublic && !dials(one.node, other.node, family, measured)) {
+      const isLost = measured?.[family]?.lost !== undefined;
+      sentences.push(
+        `${name}: ${one.node.id} does not reach ${other.node.id}${isLost ? " any more; it goes on asking" : ""}`,
+      );
     }
   }
   return sentences;

@@ -39,6 +39,11 @@ export interface Probe {
   readonly isReached: boolean;
   /** Round trip. */
   readonly latencyMs?: number | undefined;
+  /**
+   * It worked, and does not now: the two stay peers, so that it is seen when it works again. "failed": in this family; "suspected": in
+   * the other one, and this one hasn't been tried since. Absent: as far as anybody knows, it never will.
+   */
+  readonly lost?: "failed" | "suspected" | undefined;
 }
 
 export interface LanProbe extends Probe {

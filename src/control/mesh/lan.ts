@@ -6,6 +6,7 @@ import { cidrOf, formatCidr, networkOf, normalCidr, overlaps } from "../model/ci
 import { NO_HOSTS } from "../model/network-resource.ts";
 import { BRIDGE_MARKS, type Nic } from "../model/nic.ts";
 import type { GridNode, Standing } from "./grid.ts";
+import { numberOf } from "./routes.ts";
 
 /** RFC 4291 2.5.4: a LAN has 64 bits of an IPv6 address. */
 const SITE_LENGTH6 = 64;
@@ -30,13 +31,22 @@ export interface Neighbourhood {
   readonly sites: readonly string[];
   /** Prefixes of its LANs. */
   readonly networks: readonly string[];
+  /** A bit for each of either: lists without a common bit have nothing in common. */
+  readonly siteBits: number;
+  readonly networkBits: number;
 }
 
 export function neighbourhoodOf({ v4, v6, lan }: GridNode): Neighbourhood {
   const sites6 = outsides(v6).map((text) =>
     formatCidr(networkOf({ ...cidrOf(text), length: SITE_LENGTH6 })),
   );
-  return { sites: [...outsides(v4), ...sites6], networks: lan.map(normalCidr) };
+  const sites = [...outsides(v4), ...sites6];
+  const networks = lan.map(normalCidr);
+  return { sites, networks, siteBits: bitsOf(sites), networkBits: bitsOf(networks) };
+}
+
+function bitsOf(texts: readonly string[]): number {
+  return texts.reduce((bits, text) => bits | (1 << (numberOf(text) & 31)), 0);
 }
 
 /**
@@ -44,9 +54,12 @@ export function neighbourhoodOf({ v4, v6, lan }: GridNode): Neighbourhood {
  * have one LAN prefix.
  */
 export function mayBeNeighbours(a: Neighbourhood, b: Neighbourhood): boolean {
-  if (a.networks.length === 0 || b.networks.length === 0) return false;
-  if (a.sites.some((site) => b.sites.includes(site))) return true;
-  if (a.sites.length > 0 && b.sites.length > 0) return false;
+  if (a.networkBits === 0 || b.networkBits === 0) return false;
+  if ((a.siteBits & b.siteBits) !== 0 && a.sites.some((site) => b.sites.includes(site))) {
+    return true;
+  }
+  if (a.siteBits !== 0 && b.siteBits !== 0) return false;
+  if ((a.networkBits & b.networkBits) === 0) return false;
   return a.networks.some((network) => b.networks.includes(network));
 }
 

@@ -10,11 +10,11 @@ import { hostPrefix, networkFaults } from "./check.ts";
 import type { GridNode, Member, Network, Underlay } from "./grid.ts";
 import { isRelay } from "./grid.ts";
 import { firstHops, type Graph, numberOf, type Work } from "./routes.ts";
-import { meet, Party, type Side, trial, type Way } from "./ways.ts";
+import { again, meet, Party, type Side, trial, type Way } from "./ways.ts";
 
 /**
  * "node": carries routes. "key": the other key of a node in the middle of a rotation: accepted, without routes. "trial": a LAN
- * neighbour that has to be proved: without routes. "client": a machine outside the grid.
+ * neighbour that has to be proved, or one that was lost and may come back: without routes. "client": a machine outside the grid.
  */
 export type PeerKind = "node" | "key" | "trial" | "client";
 
@@ -156,6 +156,7 @@ class Planner {
     const size = parties.length;
     this.#sides = new Array<Side | undefined>(size * size).fill(undefined);
     this.#next = firstHops(this.#graph(network.id, work), work);
+    this.#keepLost();
     this.#prefixes = parties.map(({ member }) => ownPrefixes(member));
     this.#clients = parties.map(() => []);
     this.#placeClients(network);
@@ -217,6 +218,29 @@ class Planner {
     };
   }
 
+  /** Who has no path, and met before, stays a peer with its own prefixes, and carries nothing: as soon as it answers it is seen. */
+  #keepLost(): void {
+    const size = this.#parties.length;
+    for (let a = 0; a < size; a++) {
+      for (let b = a + 1; b < size; b++) {
+        if (this.#next[a * size + b]! >= 0) continue;
+        const sides = this.#lostSides(a, b);
+        if (sides === undefined) continue;
+        [this.#sides[a * size + b], this.#sides[b * size + a]] = sides;
+        this.#next[a * size + b] = b;
+        this.#next[b * size + a] = a;
+      }
+    }
+  }
+
+  #lostSides(a: number, b: number): readonly [Side, Side] | undefined {
+    const [one, other] = [this.#parties[a]!, this.#parties[b]!];
+    const isLost = [one.measuredTo(other), other.measuredTo(one)].some(
+      (measured) => measured?.v4?.lost !== undefined || measured?.v6?.lost !== undefined,
+    );
+    return isLost ? again(one, other) : undefined;
+  }
+
   #placeClients({ clients, members }: Network): void {
     for (const { id, publicKey, addresses, access } of clients.toSorted((a, b) =>
       compare(a.id, b.id),
@@ -252,7 +276,7 @@ class Planner {
     let carries = NOBODY;
     if (beyond.length > 0) {
       allowedIps = allowedIps.slice();
-      for (const far of beyond) allowedIps.push(...this.#prefixes[far]!);
+      for (const far of beyond) for (const prefix of this.#prefixes[far]!) allowedIps.push(prefix);
       carries = beyond.map((far) => this.#parties[far]!.node.id);
     }
     const { rotation } = member;
@@ -274,7 +298,7 @@ class Planner {
 
   #addTrial(peers: PlannedPeer[], at: number, other: number): void {
     const [low, high] = at < other ? [at, other] : [other, at];
-    const sides = trial(this.#parties[low]!, this.#parties[high]!);
+    const sides = trial(this.#parties[low]!, this.#parties[high]!) ?? this.#lostSides(low, high);
     const side = sides?.[at < other ? 0 : 1];
     if (side === undefined) return;
     const { member } = this.#parties[other]!;

@@ -11,19 +11,29 @@ export function resourcePeers(
   { peers }: MemberPlan,
   presharedKeyOf?: PresharedKeyOf,
 ): NetworkPeer[] {
+  // Hundreds of peers share a few lists of endpoints: their rest is made once.
+  const rests = new Map<readonly string[], readonly string[]>();
   return peers.map((peer): NetworkPeer => {
     const { publicKey, endpoints, allowedIps, keepalive, subnet } = peer;
-    const [endpoint, ...candidates] = endpoints;
-    const presharedKey = presharedKeyOf?.(peer);
-    return {
+    const made: { -readonly [Part in keyof NetworkPeer]: NetworkPeer[Part] } = {
       publicKey,
-      ...(presharedKey === undefined ? {} : { presharedKey }),
-      ...(endpoint === undefined ? {} : { endpoint }),
-      ...(candidates.length === 0 ? {} : { candidates }),
       allowedIps,
       keepalive,
-      ...(subnet === undefined ? {} : { subnet }),
     };
+    const presharedKey = presharedKeyOf?.(peer);
+    if (presharedKey !== undefined) made.presharedKey = presharedKey;
+    const [endpoint] = endpoints;
+    if (endpoint !== undefined) made.endpoint = endpoint;
+    if (endpoints.length > 1) {
+      let rest = rests.get(endpoints);
+      if (rest === undefined) {
+        rest = endpoints.slice(1);
+        rests.set(endpoints, rest);
+      }
+      made.candidates = rest;
+    }
+    if (subnet !== undefined) made.subnet = subnet;
+    return made;
   });
 }
 

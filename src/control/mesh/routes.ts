@@ -71,38 +71,52 @@ function extend(
   const firsts: number[] = [];
   const costs: number[] = [];
   const draws: number[] = [];
+  const wanted = new Int32Array(size);
+  const best = new Int32Array(size);
+  const bestCost = new Float64Array(size);
+  const bestTie = new Float64Array(size);
   for (let a = 0; a < size; a++) {
     const row = a * size;
-    const near = relays.filter((relay) => graph.meets[row + relay] === 1);
+    let count = 0;
     // With one relay both directions are one sum.
     for (let b = length === 2 ? a + 1 : 0; b < size; b++) {
-      if (a === b || next[row + b] !== NONE) continue;
-      let best = NONE;
-      let bestCost = Infinity;
-      let bestTie = Infinity;
-      for (let at = 0; at < near.length; at++) {
-        const relay = near[at]!;
-        const rest = relay * size + b;
-        if (hops[rest] !== length - 1) continue;
-        const sum = graph.cost[row + relay]! + relayCost[relay]! + cost[rest]!;
-        if (sum > bestCost) continue;
-        const drawn = tie[row + relay]! + tie[rest]!;
-        if (sum === bestCost && drawn >= bestTie) continue;
-        best = relay;
-        bestCost = sum;
-        bestTie = drawn;
+      if (a !== b && next[row + b] === NONE) wanted[count++] = b;
+    }
+    if (count === 0) continue;
+    best.fill(NONE, 0, count);
+    bestCost.fill(Infinity, 0, count);
+    bestTie.fill(Infinity, 0, count);
+    // Row by row of the relays: each is one piece of memory.
+    for (const relay of relays) {
+      if (graph.meets[row + relay] !== 1) continue;
+      if (work !== undefined) work.relays += count;
+      const costHere = graph.cost[row + relay]! + relayCost[relay]!;
+      const tieHere = tie[row + relay]!;
+      const rest = relay * size;
+      for (let at = 0; at < count; at++) {
+        const place = rest + wanted[at]!;
+        if (hops[place] !== length - 1) continue;
+        const sum = costHere + cost[place]!;
+        if (sum > bestCost[at]!) continue;
+        const drawn = tieHere + tie[place]!;
+        if (sum === bestCost[at] && drawn >= bestTie[at]!) continue;
+        best[at] = relay;
+        bestCost[at] = sum;
+        bestTie[at] = drawn;
       }
-      if (work !== undefined) work.relays += near.length;
-      if (best === NONE) continue;
+    }
+    for (let at = 0; at < count; at++) {
+      if (best[at] === NONE) continue;
+      const b = wanted[at]!;
       places.push(row + b);
-      firsts.push(best);
-      costs.push(bestCost);
-      draws.push(bestTie);
+      firsts.push(best[at]!);
+      costs.push(bestCost[at]!);
+      draws.push(bestTie[at]!);
       if (length > 2) continue;
       places.push(b * size + a);
-      firsts.push(best);
-      costs.push(bestCost);
-      draws.push(bestTie);
+      firsts.push(best[at]!);
+      costs.push(bestCost[at]!);
+      draws.push(bestTie[at]!);
     }
   }
   for (let at = 0; at < places.length; at++) {

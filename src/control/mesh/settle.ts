@@ -40,7 +40,10 @@ function settleProbe(before: Probe | undefined, now: Probe): Probe {
 }
 
 /** A probe that failed tells no latency: the old one stays for when it comes back. */
-function settleLatency(before: number | undefined, now: number | undefined): number | undefined {
+export function settleLatency(
+  before: number | undefined,
+  now: number | undefined,
+): number | undefined {
   if (before === undefined || now === undefined) return now ?? before;
   const bound = Math.max(LATENCY_MIN_MS, before * LATENCY_SHARE);
   return Math.abs(now - before) <= bound ? before : now;

@@ -10,6 +10,7 @@ import {
   type Links,
   type Measured,
   type Member,
+  type Standing,
 } from "./grid.ts";
 import {
   bare,
@@ -42,12 +43,17 @@ export class Party {
   readonly member: Member;
   readonly node: GridNode;
   readonly #measured: ReadonlyMap<string, Measured> | undefined;
-  readonly #lists = new Map<string, readonly string[]>();
+  /** What it can do in the underlay: {@link PUBLIC} and {@link OUT}, a pair of bits for each family. */
+  readonly standing: number;
+  readonly #lists = new Map<readonly FamilyName[], readonly string[]>();
+  /** How others find it, by what makes sides differ: hundreds of peers share a few. */
+  readonly #sides: (Side | undefined)[] = [];
   #neighbourhood: Neighbourhood | undefined;
 
   constructor(member: Member, node: GridNode, links: Links) {
     this.member = member;
     this.node = node;
+    this.standing = (standingOf(node.v6) << SHIFT6) | (standingOf(node.v4) << SHIFT4);
     this.#measured = links.get(node.id);
   }
 
@@ -60,19 +66,36 @@ export class Party {
     return this.#measured?.get(node.id);
   }
 
-  /** Its public endpoints in these families, in this order: with the port in use, then with the other one of a rotation. */
+  /** Its public endpoints in these families (one of {@link ORDERS}): with the port in use, then with the other one of a rotation. */
   endpoints(families: readonly FamilyName[]): readonly string[] {
-    const name = families.length === 1 ? families[0]! : families.join();
-    let list = this.#lists.get(name);
+    let list = this.#lists.get(families);
     if (list === undefined) {
       const addresses = families.flatMap((family) => {
         const standing = this.node[family];
         return standing.kind === "public" ? standing.addresses : [];
       });
-      list = this.at(addresses);
-      this.#lists.set(name, list);
+      const all = this.at(addresses);
+      list = all.length > ENDPOINTS_MAX ? all.slice(0, ENDPOINTS_MAX) : all;
+      this.#lists.set(families, list);
     }
     return list;
+  }
+
+  /** The side of who dials this one in some families, or none of them; without a LAN. */
+  sideOf(dialled: Order, isAuto: boolean, isIncoming: boolean): Side {
+    const key = (((dialled << 1) | Number(isAuto)) << 1) | Number(isIncoming);
+    let side = this.#sides[key];
+    if (side === undefined) {
+      const families = ORDERS[dialled]!;
+      const [first] = families;
+      side = {
+        endpoints: first === undefined ? NO_ENDPOINTS : this.endpoints(families),
+        keepalive: isAuto ? "auto" : 0,
+        way: first === undefined || isIncoming ? "incoming" : first,
+      };
+      this.#sides[key] = side;
+    }
+    return side;
   }
 
   at(addresses: readonly string[]): string[] {
@@ -97,6 +120,24 @@ const NO_PROBES: readonly LanProbe[] = [];
 /** Ours: within 5 ms families are equally good, as Tailscale has it. */
 const LATENCY_STEP_MS = 5;
 
+/** Which families, in which order: a place in {@link ORDERS}. */
+type Order = 0 | 1 | 2 | 3 | 4;
+const ORDERS: readonly (readonly FamilyName[])[] = [[], ["v6"], ["v4"], ["v6", "v4"], ["v4", "v6"]];
+const NOWHERE = 0;
+const ONLY_V6 = 1;
+const ONLY_V4 = 2;
+const V6_FIRST = 3;
+const V4_FIRST = 4;
+
+const PUBLIC = 1;
+const OUT = 2;
+const SHIFT4 = 0;
+const SHIFT6 = 2;
+
+function standingOf({ kind }: Standing): number {
+  return kind === "public" ? PUBLIC | OUT : kind === "hidden" ? OUT : 0;
+}
+
 /** Undefined: they need a relay. */
 export function meet(a: Party, b: Party): Meeting | undefined {
   const there = a.measuredTo(b);
@@ -104,19 +145,57 @@ export function meet(a: Party, b: Party): Meeting | undefined {
   const lanThere = reached(there?.lan, b.node);
   const lanBack = reached(back?.lan, a.node);
   const isLan = lanThere.length > 0 || lanBack.length > 0;
-  const families = familiesOf(a.node, b.node, there, back);
-  if (!isLan && families.length === 0) return undefined;
-  const first = families[0];
+  // As `dials` says it, for a pair of which nearly nothing is measured nearly always.
+  const there6 = isOpen(a, b, SHIFT6) && there?.v6?.isReached !== false;
+  const there4 = isOpen(a, b, SHIFT4) && there?.v4?.isReached !== false;
+  const back6 = isOpen(b, a, SHIFT6) && back?.v6?.isReached !== false;
+  const back4 = isOpen(b, a, SHIFT4) && back?.v4?.isReached !== false;
+  const has6 = there6 || back6;
+  const has4 = there4 || back4;
+  if (!isLan && !has6 && !has4) return undefined;
+  const isV4First = has4 && (!has6 || isV4Better(there, back, there6 && back6, there4 && back4));
+  const first = isV4First ? "v4" : has6 ? "v6" : undefined;
   const latencyMs = isLan
     ? (lanThere[0]?.latencyMs ?? lanBack[0]?.latencyMs)
     : first && latencyOf(first, there, back);
+  const order = (dials6: boolean, dials4: boolean): Order =>
+    dials6 && dials4
+      ? isV4First
+        ? V4_FIRST
+        : V6_FIRST
+      : dials6
+        ? ONLY_V6
+        : dials4
+          ? ONLY_V4
+          : NOWHERE;
+  // A flow that one side's NAT or firewall forgets would leave the other with an address that leads nowhere.
+  const hidden = (party: Party, dials6: boolean, dials4: boolean): boolean =>
+    (dials6 && (party.standing & (PUBLIC << SHIFT6)) === 0) ||
+    (dials4 && (party.standing & (PUBLIC << SHIFT4)) === 0);
+  const dialsThere = there6 || there4;
+  const dialsBack = back6 || back4;
+  const isAutoThere = dialsThere && (hidden(a, there6, there4) || !dialsBack);
+  const isAutoBack = dialsBack && (hidden(b, back6, back4) || !dialsThere);
+  const one = b.sideOf(order(there6, there4), isAutoThere, isV4First ? !there4 : !there6);
+  const other = a.sideOf(order(back6, back4), isAutoBack, isV4First ? !back4 : !back6);
   return {
     latencyMs,
-    sides: [
-      side(a, b, families, there, back, lanThere, isLan),
-      side(b, a, families, back, there, lanBack, isLan),
-    ],
+    sides: isLan ? [inLan(one, b, lanThere), inLan(other, a, lanBack)] : [one, other],
   };
+}
+
+function inLan({ endpoints, keepalive }: Side, to: Party, probes: readonly LanProbe[]): Side {
+  const near = to.at(probes.map(({ address }) => bare(address)));
+  return {
+    endpoints: [...near, ...endpoints].slice(0, ENDPOINTS_MAX),
+    keepalive: keepalive === "auto" ? "auto" : LAN_KEEPALIVE,
+    way: "lan",
+  };
+}
+
+/** By what the nodes are, if nothing is measured. */
+function isOpen(from: Party, to: Party, shift: number): boolean {
+  return (to.standing & (PUBLIC << shift)) !== 0 && (from.standing & (OUT << shift)) !== 0;
 }
 
 /** Endpoints for a trial, undefined: there is nothing to try, or a try has failed and nobody has taken that back. */
@@ -131,6 +210,33 @@ export function trial(a: Party, b: Party): readonly [Side, Side] | undefined {
     way: endpoints.length === 0 ? "incoming" : "lan",
   });
   return [sideOf(one), sideOf(other)];
+}
+
+/**
+ * How two that met, and do not now, go on asking each other; undefined: they never met, or they still do. The family that was not tried
+ * since comes first.
+ */
+export function again(a: Party, b: Party): readonly [Side, Side] | undefined {
+  const one = askable(a, b);
+  const other = askable(b, a);
+  if (one.length === 0 && other.length === 0) return undefined;
+  const sideOf = (to: Party, families: readonly FamilyName[]): Side => ({
+    endpoints: to.endpoints(families),
+    keepalive: families.length === 0 ? 0 : LAN_KEEPALIVE,
+    way: families[0] ?? "incoming",
+  });
+  return [sideOf(b, one), sideOf(a, other)];
+}
+
+/** Families in which `from` could open a flow, were it not lost. */
+function askable(from: Party, to: Party): FamilyName[] {
+  const probes = from.measuredTo(to);
+  const isSuspected = (family: FamilyName): number =>
+    probes?.[family]?.lost === "suspected" ? 0 : 1;
+  return FAMILIES.filter((family) => {
+    const isLost = probes?.[family]?.lost !== undefined;
+    return dials(from.node, to.node, family, isLost ? undefined : probes);
+  }).sort((x, y) => isSuspected(x) - isSuspected(y));
 }
 
 /** True if `from` may open a flow to `to` in that family: it can be opened, and no probe has failed. */
@@ -151,30 +257,26 @@ export function endpointText(address: string, port: number): string {
   return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
-/** The families in which they meet: proved ones first, then by latency, then those where both may begin, then IPv6. */
-function familiesOf(
-  a: GridNode,
-  b: GridNode,
+/** Where they meet in both families: proved ones first, then by latency, then those where both may begin, then IPv6. */
+function isV4Better(
   there: Measured | undefined,
   back: Measured | undefined,
-): readonly FamilyName[] {
-  const possible = FAMILIES.filter(
-    (family) => dials(a, b, family, there) || dials(b, a, family, back),
-  );
-  if (possible.length < 2) return possible;
-  const rank = (family: FamilyName): readonly number[] => {
-    const isProved = there?.[family]?.isReached === true || back?.[family]?.isReached === true;
-    const latency = latencyOf(family, there, back);
-    const isMutual = dials(a, b, family, there) && dials(b, a, family, back);
-    return [
-      isProved ? 0 : 1,
-      latency === undefined ? Number.MAX_SAFE_INTEGER : Math.round(latency / LATENCY_STEP_MS),
-      isMutual ? 0 : 1,
-    ];
-  };
-  const [six, four] = [rank("v6"), rank("v4")];
-  const differs = six.findIndex((value, at) => value !== four[at]);
-  return differs >= 0 && six[differs]! > four[differs]! ? ["v4", "v6"] : possible;
+  isMutual6: boolean,
+  isMutual4: boolean,
+): boolean {
+  if (there !== undefined || back !== undefined) {
+    const isProved = (family: FamilyName): boolean =>
+      there?.[family]?.isReached === true || back?.[family]?.isReached === true;
+    if (isProved("v4") !== isProved("v6")) return isProved("v4");
+    const steps = (family: FamilyName): number => {
+      const latency = latencyOf(family, there, back);
+      return latency === undefined
+        ? Number.MAX_SAFE_INTEGER
+        : Math.round(latency / LATENCY_STEP_MS);
+    };
+    if (steps("v4") !== steps("v6")) return steps("v4") < steps("v6");
+  }
+  return isMutual4 && !isMutual6;
 }
 
 function latencyOf(
@@ -183,31 +285,6 @@ function latencyOf(
   back: Measured | undefined,
 ): number | undefined {
   return there?.[family]?.latencyMs ?? back?.[family]?.latencyMs;
-}
-
-function side(
-  from: Party,
-  to: Party,
-  families: readonly FamilyName[],
-  there: Measured | undefined,
-  back: Measured | undefined,
-  lan: readonly LanProbe[],
-  isLan: boolean,
-): Side {
-  const dialled = families.filter((family) => dials(from.node, to.node, family, there));
-  const isCalledBack = families.some((family) => dials(to.node, from.node, family, back));
-  // A flow that this side's NAT or firewall forgets would leave the other with an address that leads nowhere.
-  const isHidden = dialled.some((family) => from.node[family].kind !== "public");
-  const wide = dialled.length === 0 ? NO_ENDPOINTS : to.endpoints(dialled);
-  const endpoints =
-    lan.length === 0 ? wide : [...to.at(lan.map(({ address }) => bare(address))), ...wide];
-  const first = families[0];
-  return {
-    endpoints: endpoints.length > ENDPOINTS_MAX ? endpoints.slice(0, ENDPOINTS_MAX) : endpoints,
-    keepalive:
-      dialled.length > 0 && (isHidden || !isCalledBack) ? "auto" : isLan ? LAN_KEEPALIVE : 0,
-    way: isLan ? "lan" : first !== undefined && dialled.includes(first) ? first : "incoming",
-  };
 }
 
 /** Proved addresses that the node still has, the nearest first. */

@@ -10,6 +10,8 @@ export interface DesiredNetwork {
   /** Number of its address in the exit's range. */
   readonly exitIndex: number;
   readonly workloads: readonly Workload[];
+  /** It is the registry's, which alone changes or removes it; absent: it was made on this node. */
+  readonly isOfGrid?: true | undefined;
 }
 
 /** A port that was promised to somebody for a time. */
@@ -27,6 +29,7 @@ const networkSchema = z.strictObject({
   resource: z.unknown(),
   exitIndex: z.int().min(2),
   workloads: z.array(z.unknown()),
+  isOfGrid: z.literal(true).optional(),
 });
 
 const leaseSchema: z.ZodType<PortLease> = z.strictObject({
@@ -37,7 +40,7 @@ const leaseSchema: z.ZodType<PortLease> = z.strictObject({
 
 /** Reads a network from the disk; throws what is wrong with it. */
 export function parseDesiredNetwork(value: unknown): DesiredNetwork {
-  const { resource, exitIndex, workloads } = parseOrRefuse(
+  const { resource, exitIndex, workloads, isOfGrid } = parseOrRefuse(
     networkSchema,
     value,
     "the stored network",
@@ -51,6 +54,7 @@ export function parseDesiredNetwork(value: unknown): DesiredNetwork {
     resource: { ...parsed, privateKey, listenPort },
     exitIndex,
     workloads: workloads.map(parseWorkload),
+    ...(isOfGrid === undefined ? {} : { isOfGrid }),
   };
 }
 

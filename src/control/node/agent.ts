@@ -35,6 +35,7 @@ import {
   uplinkSettings,
 } from "./configuration.ts";
 import { DEFAULT_EXIT, type ExitSettings } from "./exit.ts";
+import { Grid, type GridSettings, type GridStatus } from "./grid/grid.ts";
 import { Networks } from "./networks.ts";
 import { DEFAULT_RANGE, DEFAULT_RESERVED } from "./ports.ts";
 import { Outside } from "./reachability/outside.ts";
@@ -49,6 +50,8 @@ export interface AgentOptions {
   readonly runFolder: string;
   /** Undefined: the NICs are not the node's to set up. */
   readonly registry?: Target | undefined;
+  /** Undefined: the node has no part in a grid, and tells the registry its census only. */
+  readonly grid?: GridSettings | undefined;
   /** Other hosts that show that the Internet is there. */
   readonly hosts: readonly Target[];
   /** Name of the uplink bridge. */
@@ -64,7 +67,7 @@ export interface AgentOptions {
   readonly respondPort?: number | undefined;
   readonly clock: Clock;
   readonly log: (level: "info" | "error", text: string) => void;
-  /** Takes to the registry what the node tells of itself. */
+  /** Takes to an older registry what the node tells of itself. */
   readonly publish: (published: Published) => Promise<void>;
 }
 
@@ -103,6 +106,8 @@ export interface AgentStatus {
   /** Null: nobody is asked (--responders). */
   readonly reachability: Reachability | null;
   readonly isCensusPublished: boolean;
+  /** Null: it has no part in one. */
+  readonly grid: GridStatus | null;
   /** Null: there is none, or it waits for the census to arrive. */
   readonly bus: BusStatus | null;
   readonly networks: number;
@@ -124,6 +129,7 @@ export class Agent {
   readonly #configuration: Configuration | undefined;
   readonly #outside: Outside;
   readonly #store: Store;
+  readonly #grid: Grid | undefined;
   readonly #timers = new Set<NodeJS.Timeout>();
   readonly #shells = new Shells();
   #monitor: Monitor | undefined;
@@ -160,7 +166,10 @@ export class Agent {
       exit: this.#exit,
       sockets,
       keepaliveOf: (peer) => this.keepaliveOf(peer),
-      onChange: () => this.#census.tell(),
+      onChange: () => {
+        this.#census.tell();
+        this.#grid?.poke();
+      },
       reservedPorts: [
         ...DEFAULT_RESERVED,
         ...(respondPort === undefined ? [] : [respondPort, respondPort + 1]),
@@ -213,17 +222,28 @@ export class Agent {
         save: async (changed) => store.saveConfig(changed),
       });
     }
+    const { grid } = options;
+    if (grid !== undefined) {
+      const { networks } = this;
+      this.#grid = new Grid({
+        ...{ ...grid, folder, networks, clock, log },
+        nics: () => this.#census.nics,
+        onApproved: () => this.#census.again(),
+      });
+    }
     this.#census = new Census({
       clock,
       log: say,
       match,
       read: () => readNics(undefined, this.#shells),
-      publish: (nics) => options.publish({ nics, ...this.#beside() }),
-      beside: () => this.#beside(),
-      // Without a registry there is nobody to publish to, ever.
-      whenReady: () => this.#boot?.whenOnline() ?? new Promise(() => undefined),
+      publish: (nics) => this.#publish(nics),
+      beside: () => ({ ...this.#beside(), ports: this.#takenPorts(), relay: this.#grid?.relay }),
+      whenReady: () => this.#whenOnline(),
       away: () => this.#boot?.probing ?? new Set(),
-      onChange: () => this.#taken(),
+      onChange: () => {
+        this.#taken();
+        this.#grid?.poke();
+      },
     });
   }
 
@@ -249,6 +269,7 @@ export class Agent {
     });
     await this.#built;
     await this.#whenTaken;
+    this.#grid?.start();
     const mend = setInterval(() => {
       void this.networks.reconcile().catch((error: Error) => log("error", error.message));
     }, MEND_MS);
@@ -262,6 +283,7 @@ export class Agent {
     for (const timer of this.#timers) clearInterval(timer);
     clearTimeout(this.#follow);
     await Promise.all([
+      this.#grid?.stop(),
       this.#configuration?.stop(),
       this.#boot?.stop(),
       this.#census.stop(),
@@ -305,6 +327,7 @@ export class Agent {
       configuration: this.configuration,
       reachability: this.#outside.state ?? null,
       isCensusPublished: this.#census.isPublished,
+      grid: this.#grid?.status() ?? null,
       bus: this.#bus?.() ?? null,
       networks: networks.length,
       problems: networks.flatMap(({ id, problem }) =>
@@ -358,6 +381,27 @@ export class Agent {
   #beside(): Omit<Published, "nics"> {
     const wireguardPorts = this.networks.ports().used.map(({ port }) => port);
     return { reachability: this.#published(), wireguardPorts };
+  }
+
+  /** With NICs of the machine's own nobody looks whether the Internet is there: what is sent shows it. */
+  #whenOnline(): Promise<void> {
+    if (this.#boot !== undefined) return this.#boot.whenOnline();
+    // Without a registry there is nobody to publish to, ever.
+    return this.#grid === undefined ? new Promise(() => undefined) : Promise.resolve();
+  }
+
+  async #publish(nics: readonly Nic[]): Promise<void> {
+    const published = { nics, ...this.#beside() };
+    const { reachability } = published;
+    const report = { nics, reachability, ports: this.#takenPorts() };
+    const isOld = (await this.#grid?.publish(report)) ?? true;
+    if (isOld) await this.#options.publish(published);
+  }
+
+  /** Ports that nobody else is to get. */
+  #takenPorts(): readonly number[] {
+    const { used, leases, reserved } = this.networks.ports();
+    return [...new Set([...used, ...leases].map(({ port }) => port).concat(reserved))];
   }
 
   #published(): PublishedReachability | null {

@@ -114,6 +114,8 @@ function innerPlace(network: DesiredNetwork, exit: ExitSettings, underlay: Under
     sysctls: [
       ["net/ipv4/ip_forward", 1],
       ["net/ipv6/conf/all/forwarding", 1],
+      // Root's group may ask for echoes without a raw socket (icmp(7)): peers are probed so.
+      ["net/ipv4/ping_group_range", "0\t0"],
       // No router solicitations into the tunnel.
       [`net/ipv6/conf/${tun}/addr_gen_mode`, 1],
     ],

@@ -73,6 +73,12 @@ export class Census {
     this.#news.ring();
   }
 
+  /** What was published may be lost: it is published again. */
+  again(): void {
+    this.#published = undefined;
+    this.#news.ring();
+  }
+
   /** As last read; empty before the first time. */
   get nics(): readonly Nic[] {
     return this.#current ?? [];

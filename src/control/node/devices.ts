@@ -6,6 +6,7 @@ import { errnoName } from "../../io/errno.ts";
 import type { InterfaceStatus } from "../../lane/status.ts";
 import type { SetOperation } from "../../uapi/operation.ts";
 import { closeNamespace, openNamespace } from "../linux/namespace.ts";
+import { PortTakenError } from "./ports.ts";
 import type { DeviceState } from "./wireguard.ts";
 
 interface Served {
@@ -102,7 +103,8 @@ export class Devices {
     const errno = errnoName(status);
     const port = operations.find((operation) => operation.op === "listen_port");
     if (errno === "EADDRINUSE" && port !== undefined) {
-      throw new Error(
+      throw new PortTakenError(
+        port.port,
         `the port ${port.port} of ${name} is in use by another program (${errno}): end that, or choose another port`,
       );
     }

@@ -2,10 +2,9 @@
  * The networks of a node: what is desired of them, kept on disk, and made so on the machine. Changes are ordered within one network and
  * concurrent across networks; a create that fails leaves nothing; what fails later is tried again for ever, and stops no other network.
  */
-import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
-import { formatBase64Key } from "../../bytes/base64.ts";
 import { loadNative } from "../../io/load-native.ts";
+import type { InterfaceStatus } from "../../lane/status.ts";
 import { namespacePath } from "../linux/ip.ts";
 import type { DesiredNetwork, PortLease } from "../model/desired-state.ts";
 import { tunName } from "../model/names.ts";
@@ -16,6 +15,8 @@ import { type Action, describe } from "./action.ts";
 import { Builder } from "./builder.ts";
 import { Devices } from "./devices.ts";
 import { DEFAULT_EXIT, type ExitSettings, exitClash, freeExitIndex } from "./exit.ts";
+import { freshKey } from "./fresh-key.ts";
+import { checkSource, type GridNetwork, gridNetworkOf } from "./grid/source.ts";
 import { DEFAULT_RANGE, DEFAULT_RESERVED, isPortFree, type PortList, Ports } from "./ports.ts";
 import { Retries, Turns } from "./reconcile.ts";
 import { StateLock } from "./state-lock.ts";
@@ -159,21 +160,27 @@ export class Networks {
     this.#lock.release();
   }
 
-  /** Creates a network or changes it; settles when it is so on the machine. What fails is undone. */
-  async apply(value: unknown): Promise<NetworkSummary> {
+  /** Creates a network or changes it; settles when it is so on the machine. What fails is undone. `isOfGrid`: as the registry says. */
+  async apply(value: unknown, isOfGrid = false): Promise<NetworkSummary> {
     const resource = parseNetworkResource(value);
     return await this.#turn(resource.id, async () => {
       const before = this.#entries.get(resource.id)?.desired;
-      const desired = this.#complete(resource, before);
+      checkSource(resource.id, before, isOfGrid);
+      const completed = this.#complete(resource, before);
+      const desired: DesiredNetwork = isOfGrid ? { ...completed, isOfGrid } : completed;
       await this.#change(desired, before);
       return this.#summary(resource.id);
     });
   }
 
   /** Removes a network. Refused while workloads are attached, unless `drain`: then they are detached first. */
-  async remove(id: string, options: { readonly drain?: boolean } = {}): Promise<void> {
+  async remove(
+    id: string,
+    options: { readonly drain?: boolean; readonly isOfGrid?: boolean } = {},
+  ): Promise<void> {
     await this.#turn(id, async () => {
       const { desired } = this.#entry(id);
+      checkSource(id, desired, options.isOfGrid === true);
       const { workloads } = desired;
       if (workloads.length > 0 && options.drain !== true) {
         const ids = workloads.map((workload) => workload.id).join(", ");
@@ -204,10 +211,22 @@ export class Networks {
     return [...this.#entries.values()].map(({ desired }) => publicView(desired));
   }
 
+  /** The registry's networks, as stored. */
+  ofGrid(): GridNetwork[] {
+    return [...this.#entries.values()].flatMap(({ desired, problem }) =>
+      gridNetworkOf(desired, problem),
+    );
+  }
+
+  /** Its tunnel now; undefined: it does not run. */
+  async deviceStatus(id: string): Promise<InterfaceStatus | undefined> {
+    return await this.#devices.status(tunName(id)).catch(() => undefined);
+  }
+
   /** All of a network but its secrets. */
   async show(id: string): Promise<NetworkDetails> {
     const { desired } = this.#entry(id);
-    const status = await this.#devices.status(tunName(id)).catch(() => undefined);
+    const status = await this.deviceStatus(id);
     return { ...this.#summary(id), ...publicView(desired), device: status ?? null };
   }
 
@@ -335,17 +354,17 @@ export class Networks {
     if (before !== undefined && before.resource.owner !== owner) {
       throw new RefusedError("conflict", `network ${id} belongs to another owner`);
     }
-    if (before !== undefined && revision < before.resource.revision) {
+    // A registry that was restored from a backup counts on from there: what it says now is what is desired.
+    if (before?.isOfGrid === undefined && revision < (before?.resource.revision ?? 0)) {
       throw new RefusedError(
         "conflict",
-        `network ${id} is at revision ${before.resource.revision}: ${revision} is older`,
+        `network ${id} is at revision ${before?.resource.revision}: ${revision} is older`,
       );
     }
     for (const workload of before?.workloads ?? []) {
       checkWorkload(workload, resource, before?.workloads ?? []);
     }
-    const privateKey =
-      resource.privateKey ?? before?.resource.privateKey ?? formatBase64Key(freshKey());
+    const privateKey = resource.privateKey ?? before?.resource.privateKey ?? freshKey();
     const publicKey = publicKeyOf(privateKey);
     const own = resource.peers.findIndex((peer) => peer.publicKey === publicKey);
     if (own >= 0) {
@@ -457,14 +476,6 @@ export class Networks {
       problem: problem ?? null,
     };
   }
-}
-
-function freshKey(): Uint8Array {
-  const key = randomBytes(32);
-  // RFC 7748 5: as `wg genkey` does.
-  key[0] = key[0]! & 248;
-  key[31] = (key[31]! & 127) | 64;
-  return key;
 }
 
 /** Notes on the disk, before anything is made, whether the workload's namespace will be the node's own. */

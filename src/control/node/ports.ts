@@ -40,6 +40,16 @@ const LEASES_MAX = 4_096;
 /** Ours: after so many that are taken the rest is searched in order. */
 const TRIES = 64;
 
+/** A port that a network should have is not to be had. */
+export class PortTakenError extends RefusedError {
+  readonly port: number;
+
+  constructor(port: number, message: string) {
+    super("conflict", message);
+    this.port = port;
+  }
+}
+
 export class Ports {
   readonly #options: PortsOptions;
   readonly #networks = new Map<number, string>();
@@ -55,21 +65,21 @@ export class Ports {
     const owner = this.#networks.get(port);
     if (owner === network) return;
     if (owner !== undefined) {
-      throw new RefusedError(
-        "conflict",
+      throw new PortTakenError(
+        port,
         `the listen port ${port} is network ${owner}'s: choose another, or none and the node chooses`,
       );
     }
     if (this.#options.reserved.includes(port)) {
-      throw new RefusedError("conflict", `the listen port ${port} is reserved: choose another`);
+      throw new PortTakenError(port, `the listen port ${port} is reserved: choose another`);
     }
     const lease = this.#lease(port);
     if (lease !== undefined && lease.holder !== holder) {
-      throw new RefusedError("conflict", `the listen port ${port} is leased: choose another`);
+      throw new PortTakenError(port, `the listen port ${port} is leased: choose another`);
     }
     if (!this.#options.isFree(port)) {
-      throw new RefusedError(
-        "conflict",
+      throw new PortTakenError(
+        port,
         `the listen port ${port} is in use by another program on this node: choose another`,
       );
     }

@@ -9,6 +9,7 @@ import {
   type SignedRequest,
   WINDOW_S,
 } from "./signature.ts";
+import { Batch } from "./store/batch.ts";
 import type { Database } from "./store/database.ts";
 
 type Headers = Readonly<Record<string, string | readonly string[] | undefined>>;
@@ -19,16 +20,56 @@ interface Found {
   readonly node: { farm: number; state: "pending" | "approved" | "deleted" } | null;
 }
 
-/** In one round trip; the nonce is kept until no clock within the window accepts its request any more. */
+/** In one round trip for all that come at about the same time; a nonce is kept until no clock within the window accepts its request any more. */
 const FIND = `
-  with fresh as (
+  with asked as (
+    select * from unnest($1::text[], $2::text[], $3::float8[]) with ordinality as a(key, nonce, created, at)),
+  fresh as (
     insert into nonces (key, nonce, expires)
-    values ($1, $2, to_timestamp($3) + make_interval(secs => $4))
-    on conflict do nothing returning 1)
-  select exists (select from fresh) as fresh,
-    (select json_build_object('id', id, 'name', name, 'role', role, 'disabled', disabled)
-      from users where key = $1) as user,
-    (select json_build_object('farm', farm, 'state', state) from nodes where id = $1) as node`;
+    select key, nonce, to_timestamp(created) + make_interval(secs => $4) from asked order by key, nonce
+    on conflict do nothing returning key, nonce)
+  select f.key is not null as fresh,
+    (select json_build_object('id', u.id, 'name', u.name, 'role', u.role, 'disabled', u.disabled)
+      from users u where u.key = a.key) as user,
+    (select json_build_object('farm', n.farm, 'state', n.state) from nodes n where n.id = a.key) as node
+  from asked a left join fresh f on f.key = a.key and f.nonce = a.nonce order by a.at`;
+
+const REPLAYED: Found = { fresh: false, user: null, node: null };
+
+const batches = new WeakMap<Database, Batch<Signature, Found>>();
+
+function batchOf(database: Database): Batch<Signature, Found> {
+  let batch = batches.get(database);
+  if (batch === undefined) {
+    batch = new Batch((signatures) => findAll(database, signatures));
+    batches.set(database, batch);
+  }
+  return batch;
+}
+
+/** The same request twice in one batch: the first is fresh. */
+async function findAll(
+  database: Database,
+  signatures: readonly Signature[],
+): Promise<readonly Found[]> {
+  const places = new Map<string, number>();
+  const asked: Signature[] = [];
+  const isFirst = signatures.map((signature) => {
+    const name = `${signature.keyId} ${signature.nonce}`;
+    if (places.has(name)) return false;
+    places.set(name, asked.push(signature) - 1);
+    return true;
+  });
+  const found = await database.rows<Found>(FIND, [
+    asked.map(({ keyId }) => keyId),
+    asked.map(({ nonce }) => nonce),
+    asked.map(({ created }) => created),
+    2 * WINDOW_S,
+  ]);
+  return signatures.map(({ keyId, nonce }, at) =>
+    isFirst[at] === true ? found[places.get(`${keyId} ${nonce}`)!]! : REPLAYED,
+  );
+}
 
 /** The part that needs no body; throws an ApiError. `now`: milliseconds since 1970. */
 export function readSignature(headers: Headers, now: number): Signature {
@@ -60,13 +101,8 @@ export async function authenticate(
     throw new ApiError("unsigned", "the signature is not that of this request by its key");
   }
   const { keyId } = signature;
-  const [found] = await database.rows<Found>(FIND, [
-    keyId,
-    signature.nonce,
-    signature.created,
-    2 * WINDOW_S,
-  ]);
-  if (found?.fresh !== true) {
+  const found = await batchOf(database).ask(signature);
+  if (!found.fresh) {
     throw new ApiError("replayed", "this very request has been made before: sign a new one");
   }
   const { user, node } = found;

@@ -8,12 +8,18 @@ import { CHANNEL, type Change, type Store } from "./store/store.ts";
 /** Ours: the longest that a lost notification costs. */
 const LOOK_MS = 5_000;
 const ROWS_AT_ONCE = 1_000;
-const COLUMNS = "revision, kind, subject, node, owner, farm, body";
+/** A body goes on as it is: it is not read here. */
+const COLUMNS = "revision, kind, subject, node, owner, farm, body::text as body";
+
+interface Row extends Change {
+  readonly body: string | null;
+}
 
 export interface Listener {
   /** Starts after what was missed; `isReset`: that is not known any more, look at everything. */
   hello(revision: number, isReset: boolean): void;
-  change(change: Change): void;
+  /** `text`: the whole change as JSON. */
+  change(kind: string, revision: number, text: string): void;
   /** The listener's rights have changed: it has to come again. */
   end(): void;
 }
@@ -25,13 +31,16 @@ interface Subscription {
   after: number;
   farms: ReadonlySet<number>;
   /** Undefined: it has caught up. */
-  waiting: Change[] | undefined;
+  waiting: Row[] | undefined;
 }
 
 export class Changes {
   readonly #store: Store;
   readonly #log: (level: "info" | "error", text: string) => void;
   readonly #subscriptions = new Set<Subscription>();
+  /** Those of nodes, by the node: a change of one node asks no other. */
+  readonly #ofNodes = new Map<string, Set<Subscription>>();
+  readonly #ofUsers = new Set<Subscription>();
   #last = 0;
   #timer: NodeJS.Timeout | undefined;
   #reading: Promise<void> | undefined;
@@ -53,6 +62,8 @@ export class Changes {
     clearInterval(this.#timer);
     for (const { listener } of this.#subscriptions) listener.end();
     this.#subscriptions.clear();
+    this.#ofNodes.clear();
+    this.#ofUsers.clear();
     await this.#reading;
   }
 
@@ -66,10 +77,8 @@ export class Changes {
     const subscription: Subscription = {
       ...{ actor, listener, after: since ?? upTo, farms: new Set<number>(), waiting: [] },
     };
-    this.#subscriptions.add(subscription);
-    const end = (): void => {
-      this.#subscriptions.delete(subscription);
-    };
+    this.#add(subscription);
+    const end = (): void => this.#remove(subscription);
     try {
       if (actor.kind === "user") {
         const farms = await this.#store.database.rows<{ id: number }>(
@@ -93,11 +102,30 @@ export class Changes {
     return end;
   }
 
+  #add(subscription: Subscription): void {
+    this.#subscriptions.add(subscription);
+    const { kind, keyId } = subscription.actor;
+    if (kind === "user") this.#ofUsers.add(subscription);
+    if (kind !== "node") return;
+    const others = this.#ofNodes.get(keyId);
+    if (others === undefined) this.#ofNodes.set(keyId, new Set([subscription]));
+    else others.add(subscription);
+  }
+
+  #remove(subscription: Subscription): void {
+    this.#subscriptions.delete(subscription);
+    this.#ofUsers.delete(subscription);
+    const { keyId } = subscription.actor;
+    const others = this.#ofNodes.get(keyId);
+    others?.delete(subscription);
+    if (others?.size === 0) this.#ofNodes.delete(keyId);
+  }
+
   async #catchUp(subscription: Subscription, since: number, upTo: number): Promise<void> {
     const { actor, farms } = subscription;
     const [where, ...values] = whereOf(actor, farms);
     for (let from = since; from < upTo; ) {
-      const rows = await this.#store.database.rows<Change>(
+      const rows = await this.#store.database.rows<Row>(
         `select ${COLUMNS} from changes where revision > $1 and revision <= $2 and ${where}
          order by revision limit ${ROWS_AT_ONCE}`,
         [from, upTo, ...values],
@@ -118,13 +146,15 @@ export class Changes {
     while (this.#isAskedAgain) {
       this.#isAskedAgain = false;
       try {
-        const rows = await this.#store.database.rows<Change>(
+        const rows = await this.#store.database.rows<Row>(
           `select ${COLUMNS} from changes where revision > $1 order by revision limit ${ROWS_AT_ONCE}`,
           [this.#last],
         );
         for (const change of rows) {
           this.#last = change.revision;
-          for (const subscription of this.#subscriptions) this.#offer(subscription, change);
+          const theirs = change.node == null ? undefined : this.#ofNodes.get(change.node);
+          for (const subscription of theirs ?? []) this.#offer(subscription, change);
+          for (const subscription of this.#ofUsers) this.#offer(subscription, change);
         }
         if (rows.length === ROWS_AT_ONCE) this.#isAskedAgain = true;
       } catch (error) {
@@ -133,20 +163,22 @@ export class Changes {
     }
   }
 
-  #offer(subscription: Subscription, change: Change): void {
+  #offer(subscription: Subscription, change: Row): void {
     if (change.revision <= subscription.after || !isFor(subscription, change)) return;
     if (subscription.waiting === undefined) this.#tell(subscription, change);
     else subscription.waiting.push(change);
   }
 
-  #tell(subscription: Subscription, change: Change): void {
+  #tell(subscription: Subscription, change: Row): void {
     if (!this.#subscriptions.has(subscription)) return;
     const { actor, listener } = subscription;
     // What a node has to do is between it and the registry: others hear that it is something new.
     const { body, ...rest } = change;
-    listener.change(actor.kind === "node" ? { ...rest, body } : rest);
+    const text = JSON.stringify(rest);
+    const whole = actor.kind === "node" ? `${text.slice(0, -1)},"body":${body ?? "null"}}` : text;
+    listener.change(change.kind, change.revision, whole);
     if (concernsRights(actor, change)) {
-      this.#subscriptions.delete(subscription);
+      this.#remove(subscription);
       listener.end();
     }
   }

@@ -4,19 +4,22 @@
  */
 import { randomBytes } from "node:crypto";
 import type { Nic } from "../model/nic.ts";
+import type { NetworkStatus, PairStatus } from "./health/status.ts";
+import type { NetworkExplanation } from "./health/view.ts";
+import type { NetworkChange } from "./kept-plans.ts";
 import { Identity } from "./key.ts";
 import type { LeaseView } from "./leases.ts";
 import type { NetworkDetails, NetworkSummary } from "./networks.ts";
 import type { NodeDetails, NodeView } from "./nodes.ts";
 import type { Desired } from "./participation.ts";
 import type { FarmView, TokenView, UserView } from "./people.ts";
-import type { NetworkChange } from "./planning.ts";
 import type { RotationAnswer, RotationReport } from "./rotation-routes.ts";
 import type { RotationTask } from "./rotation-tasks.ts";
 import type { RotationView, RotationWish } from "./rotations.ts";
 import type {
   Heartbeat,
   Join,
+  LinksReport,
   NewClient,
   NewFarm,
   NewLease,
@@ -24,6 +27,7 @@ import type {
   NewNetwork,
   NewNode,
   NewUser,
+  PeerLink,
   Reachability,
 } from "./schemas.ts";
 import { openSealedKey, type SealedFor, type SealedKey, sealKey } from "./sealed-key.ts";
@@ -35,11 +39,16 @@ export type {
   Desired,
   FarmView,
   LeaseView,
+  LinksReport,
   NetworkChange,
   NetworkDetails,
+  NetworkExplanation,
+  NetworkStatus,
   NetworkSummary,
   NodeDetails,
   NodeView,
+  PairStatus,
+  PeerLink,
   RotationTask,
   RotationView,
   SealedFor,
@@ -87,14 +96,18 @@ export interface ClientOptions {
   readonly identity: Identity;
   /** Of this machine, in milliseconds since 1970. */
   readonly now?: (() => number) | undefined;
+  /** Ends all that is asked. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export class RegistryClient {
   readonly #url: URL;
   readonly #identity: Identity;
   readonly #now: () => number;
+  readonly #signal: AbortSignal | undefined;
 
-  constructor({ url, identity, now = Date.now }: ClientOptions) {
+  constructor({ url, identity, now = Date.now, signal }: ClientOptions) {
+    this.#signal = signal;
     this.#url = new URL(url);
     this.#identity = identity;
     this.#now = now;
@@ -106,8 +119,20 @@ export class RegistryClient {
 
   /** Any request of the API; rejects with a {@link RegistryFault}. */
   async ask<Answer>(method: string, path: string, body?: Json): Promise<Answer> {
-    const response = await this.#fetch(method, path, body, AbortSignal.timeout(ANSWER_MS));
-    return (await answerOf(response)) as Answer;
+    const controller = new AbortController();
+    const end = (): void => controller.abort(new Error("it is told to end"));
+    const limit = setTimeout(() => {
+      controller.abort(new Error(`no answer within ${ANSWER_MS / 1000} s`));
+    }, ANSWER_MS);
+    this.#signal?.addEventListener("abort", end);
+    if (this.#signal?.aborted === true) end();
+    try {
+      const response = await this.#fetch(method, path, body, controller.signal);
+      return (await answerOf(response)) as Answer;
+    } finally {
+      clearTimeout(limit);
+      this.#signal?.removeEventListener("abort", end);
+    }
   }
 
   readonly me = (): Promise<{ readonly kind: string; readonly keyId: string }> =>
@@ -151,6 +176,9 @@ export class RegistryClient {
     this.ask("PUT", this.#self("ports"), { ports });
   readonly reportReachability = (reachability: Reachability): Promise<void> =>
     this.ask("PUT", this.#self("reachability"), { ...reachability });
+  /** Whole state. */
+  readonly reportLinks = (report: LinksReport): Promise<void> =>
+    this.ask("PUT", this.#self("links"), { ...report });
   readonly desired = (since?: number): Promise<Desired> =>
     this.ask("GET", `${this.#self("desired")}${queryOf({ since })}`);
   readonly join = (network: string, join: Join): Promise<void> =>
@@ -188,6 +216,11 @@ export class RegistryClient {
     this.ask("GET", `/api/v2/networks${queryOf(page)}`);
   readonly network = (id: string): Promise<NetworkDetails> =>
     this.ask("GET", `/api/v2/networks/${id}`);
+  readonly networkStatus = (id: string): Promise<NetworkStatus> =>
+    this.ask("GET", `/api/v2/networks/${id}/status`);
+  /** `network` absent: in all that hold both. */
+  readonly explain = (from: string, to: string, network?: string): Promise<NetworkExplanation[]> =>
+    this.ask("GET", `/api/v2/explain${queryOf({ from, to, network })}`);
   readonly deleteNetwork = (id: string, revision?: number): Promise<void> =>
     this.ask("DELETE", `/api/v2/networks/${id}${queryOf({ revision })}`);
   readonly addNode = (id: string, member: NewMember): Promise<NetworkDetails> =>
@@ -241,22 +274,36 @@ export class RegistryClient {
   }
 
   async *#stream(signal: AbortSignal, since: number | undefined): AsyncGenerator<RegistryEvent> {
-    const silence = new AbortController();
+    // Not AbortSignal.any, and not the signal alone: on Node 20 both are forgotten by a garbage collection while the body is read.
+    const controller = new AbortController();
+    let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+    let fault: Error | undefined;
+    const end = (): void => {
+      controller.abort(fault);
+      reader?.cancel().catch(() => undefined);
+    };
     const watch = (): NodeJS.Timeout =>
-      setTimeout(() => silence.abort(new Error("it is silent")), SILENCE_MS);
+      setTimeout(() => {
+        fault = new Error("it is silent");
+        end();
+      }, SILENCE_MS);
     let timer = watch();
+    signal.addEventListener("abort", end);
+    if (signal.aborted) end();
     try {
-      const either = AbortSignal.any([signal, silence.signal]);
-      const response = await this.#fetch(
-        "GET",
-        `/api/v2/events${queryOf({ since })}`,
-        undefined,
-        either,
-      );
-      if (!response.ok || response.body === null) await answerOf(response);
+      const path = `/api/v2/events${queryOf({ since })}`;
+      const response = await this.#fetch("GET", path, undefined, controller.signal);
+      if (!response.ok || response.body === null) {
+        await answerOf(response);
+        return;
+      }
+      reader = response.body.getReader() as ReadableStreamDefaultReader<Uint8Array>;
       let text = "";
       const decoder = new TextDecoder();
-      for await (const piece of response.body as unknown as AsyncIterable<Uint8Array>) {
+      for (;;) {
+        const { done, value: piece } = await reader.read();
+        if (fault !== undefined) throw fault;
+        if (done) return;
         clearTimeout(timer);
         timer = watch();
         text += decoder.decode(piece, { stream: true });
@@ -268,7 +315,8 @@ export class RegistryClient {
       }
     } finally {
       clearTimeout(timer);
-      silence.abort();
+      signal.removeEventListener("abort", end);
+      end();
     }
   }
 
@@ -311,6 +359,8 @@ function unreachable(url: URL, error: unknown): RegistryFault {
 
 async function answerOf(response: Response): Promise<unknown> {
   const text = await response.text();
+  // Done, and nothing to say.
+  if (response.ok && text === "") return undefined;
   let value: unknown;
   try {
     value = JSON.parse(text);

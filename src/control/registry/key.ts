@@ -30,17 +30,38 @@ export function keyBytes(keyId: string): Buffer | undefined {
   return toBase58(bytes) === keyId ? bytes : undefined;
 }
 
+/** Ours: of a large grid's nodes; each is some hundred bytes. Making one takes as long as the signature's check. */
+const KEYS_REMEMBERED = 20_000;
+/** In the order of last use. */
+const publicKeys = new Map<string, KeyObject>();
+
+/** Undefined: it is no key id. Throws for 32 bytes that are no point of the curve. */
+function publicKeyOf(keyId: string): KeyObject | undefined {
+  let key = publicKeys.get(keyId);
+  if (key === undefined) {
+    const bytes = keyBytes(keyId);
+    if (bytes === undefined) return undefined;
+    const der = Buffer.concat([PUBLIC_PREFIX, bytes]);
+    key = createPublicKey({ key: der, format: "der", type: "spki" });
+  } else publicKeys.delete(keyId);
+  publicKeys.set(keyId, key);
+  if (publicKeys.size > KEYS_REMEMBERED) {
+    const [oldest = ""] = publicKeys.keys();
+    publicKeys.delete(oldest);
+  }
+  return key;
+}
+
 /** True if `signature` is that of `text` by the key that `keyId` names. */
 export function isSignedBy(
   keyId: string,
   text: string | Uint8Array,
   signature: Uint8Array,
 ): boolean {
-  const bytes = keyBytes(keyId);
-  if (bytes === undefined || signature.length !== 64) return false;
+  if (signature.length !== 64) return false;
   try {
-    const der = Buffer.concat([PUBLIC_PREFIX, bytes]);
-    const key = createPublicKey({ key: der, format: "der", type: "spki" });
+    const key = publicKeyOf(keyId);
+    if (key === undefined) return false;
     return verify(null, typeof text === "string" ? Buffer.from(text) : text, key, signature);
   } catch {
     // 32 bytes that are no point of the curve.

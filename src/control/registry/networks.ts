@@ -22,7 +22,7 @@ import { RefusedError } from "../model/problem.ts";
 import { type Actor, needOwner, needUser } from "./actor.ts";
 import { takePort } from "./leases.ts";
 import type { Page } from "./page.ts";
-import { lockNetwork, type PlanNetwork, replan } from "./planning.ts";
+import { introduce, lockNetwork, type PlanNetwork, replan } from "./planning.ts";
 import type { NewClient, NewMember, NewNetwork } from "./schemas.ts";
 import type { Queries } from "./store/database.ts";
 import type { Store, Write } from "./store/store.ts";
@@ -260,6 +260,7 @@ async function changeNetwork(
   { id, action, revision }: { id: string; action: string; revision: number | undefined },
   planNetwork: PlanNetwork | undefined,
   run: (write: Write, network: NetworkSummary) => Promise<void>,
+  renew: (write: Write) => Promise<unknown> = (write) => replan(write, id, planNetwork),
 ): Promise<void> {
   needUser(actor);
   await store.write({ actor: actor.keyId, action }, async (write) => {
@@ -273,7 +274,7 @@ async function changeNetwork(
     }
     await run(write, network);
     await write.rows("update networks set revision = revision + 1 where id = $1", [id]);
-    await replan(write, id, planNetwork);
+    await renew(write);
   });
 }
 
@@ -291,6 +292,7 @@ export async function addNode(
     { id, action: "network.add-node", revision },
     planNetwork,
     (write, network) => addMembers(write, network, [member]),
+    (write) => introduce(write, id, [member.node]),
   );
   return await showNetwork(store, actor, id);
 }

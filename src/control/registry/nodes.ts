@@ -6,7 +6,7 @@ import { type Actor, needFarmer, needKnown, needNode } from "./actor.ts";
 import type { Page } from "./page.ts";
 import { spendToken } from "./people.ts";
 import { lockNetwork, type PlanNetwork, replan } from "./planning.ts";
-import type { Heartbeat, NewNode, Reachability, UsedPorts } from "./schemas.ts";
+import type { NewNode, Reachability, UsedPorts } from "./schemas.ts";
 import type { Store, Write } from "./store/store.ts";
 
 export interface NodeView {
@@ -198,24 +198,6 @@ async function lockNetworksOf(write: Write, node: string): Promise<string[]> {
   const networks = found.map(({ network }) => network);
   for (const network of networks) await lockNetwork(write, network);
   return networks;
-}
-
-/** Answers with the newest revision: a node that has an older one has missed something. */
-export async function heartbeat(
-  store: Store,
-  actor: Actor,
-  id: string,
-  { uptime }: Heartbeat,
-): Promise<{ readonly revision: number }> {
-  needNode(actor, id);
-  const [row] = await store.database.rows<{ revision: number }>(
-    `with beat as (
-       insert into heartbeats (node, uptime, seen) values ($1, $2, now())
-       on conflict (node) do update set uptime = excluded.uptime, seen = excluded.seen)
-     select coalesce(max(revision), 0) as revision from changes where node = $1`,
-    [id, uptime],
-  );
-  return { revision: row?.revision ?? 0 };
 }
 
 export async function reportPorts(

@@ -1,8 +1,9 @@
 /** A node's side of networks: taking part in one with a key and a port, and asking what it has to have. */
 import { RefusedError } from "../model/problem.ts";
 import { type Actor, needNode } from "./actor.ts";
+import { KEPT_PART, type KeptPart, type NodePart, partOf } from "./kept-plans.ts";
 import { confirmPort } from "./leases.ts";
-import { lockNetwork, type NodePart, type PlanNetwork, replan } from "./planning.ts";
+import { lockNetwork, type PlanNetwork, replan } from "./planning.ts";
 import { type RotationTask, tasksOf } from "./rotation-tasks.ts";
 import { advance, needSealed } from "./rotations.ts";
 import type { Join } from "./schemas.ts";
@@ -96,10 +97,10 @@ export async function desiredOf(
     );
     const { revision = 0, pruned = 0 } = position ?? {};
     const isWhole = since === undefined || since < pruned || since > revision;
-    const plans = await queries.rows<{ network: string; plan: NodePart | null }>(
+    const plans = await queries.rows<{ network: string } & (KeptPart | { plan: null })>(
       isWhole
-        ? "select network, plan from plans where node = $1 order by network"
-        : `select c.subject as network, p.plan from
+        ? `select p.network, ${KEPT_PART} from plans p where p.node = $1 order by p.network`
+        : `select c.subject as network, ${KEPT_PART} from
              (select distinct subject from changes where node = $1 and kind = 'plan' and revision > $2) c
            left join plans p on p.node = $1 and p.network = c.subject order by 1`,
       isWhole ? [node] : [node, since],
@@ -107,7 +108,7 @@ export async function desiredOf(
     return {
       revision,
       isWhole,
-      networks: plans.flatMap(({ plan }) => plan ?? []),
+      networks: plans.flatMap((part) => (part.plan === null ? [] : partOf(part))),
       removed: plans.flatMap(({ network, plan }) => (plan === null ? [network] : [])),
       rotations: await tasksOf(queries, node),
     };

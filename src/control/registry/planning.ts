@@ -2,14 +2,19 @@
  * From rows to what each node of a network has to do: gathers what the planner needs, asks it, keeps what it says, and tells only those
  * nodes whose part is another one. The planner itself (who peers with whom) is `src/control/mesh`; here is only its shape.
  */
-import type { GridNode, Measured, Member, Network, Underlay } from "../mesh/grid.ts";
+import type { GridNode, Measured, Member, Network, RelayState, Underlay } from "../mesh/grid.ts";
 import { lanAddresses } from "../mesh/lan.ts";
 import type { MemberPlan, NetworkPlan } from "../mesh/network-plan.ts";
 import { resourcePeers } from "../mesh/peers.ts";
-import type { NetworkPeer, NetworkResource } from "../model/network-resource.ts";
 import type { Nic } from "../model/nic.ts";
+import { linksOf } from "./health/measure.ts";
+import { keepPaths } from "./health/paths.ts";
+import { type PeerRecord, withOneKey } from "./health/record.ts";
+import { healthOf } from "./health/relays.ts";
+import { keepPlan, type NodePart } from "./kept-plans.ts";
 import type { Reachability } from "./schemas.ts";
-import type { SealedKey } from "./sealed-key.ts";
+import type { Queries } from "./store/database.ts";
+import type { Memory } from "./store/memory.ts";
 import type { Write } from "./store/store.ts";
 
 /** The planner. Members that are left out of the answer get no peers. */
@@ -17,23 +22,6 @@ export type PlanNetwork = (
   network: Network,
   underlay: Underlay,
 ) => Pick<NetworkPlan, "members" | "faults">;
-
-/** A node's part of a network. `sealedKey` is for the node to open (sealed-key.ts), all else as `wirehaul node` takes it. */
-export interface NodePart extends NetworkResource {
-  readonly sealedKey?: SealedKey | undefined;
-}
-
-/** What a node is told of a network: whole, or by difference from an earlier revision of the same network. */
-export interface NetworkChange {
-  /** The revision of the node's plan of this network that the difference begins at; 0: the node has nothing of it. */
-  readonly base: number;
-  /** Undefined: the node has to remove it. All but the peers. */
-  readonly resource?: NodePart | undefined;
-  /** Peers that are new or other than before. */
-  readonly set: readonly NetworkPeer[];
-  /** Public keys of peers that have gone. */
-  readonly remove: readonly string[];
-}
 
 const NOWHERE: Reachability = {
   v4: { kind: "none" },
@@ -53,7 +41,15 @@ interface NetworkRow {
   readonly revision: number;
 }
 
-interface MemberRow {
+/** What a node said of itself. */
+interface Reported {
+  readonly census: readonly Nic[] | null;
+  readonly reachability: Reachability | null;
+}
+
+const NOTHING: Reported = { census: null, reachability: null };
+
+export interface MemberRow extends Reported {
   readonly node: string;
   readonly subnet: string;
   readonly subnet6: string;
@@ -62,8 +58,6 @@ interface MemberRow {
   readonly port: number | null;
   readonly confirmed: boolean;
   readonly public_key: string | null;
-  readonly census: readonly Nic[] | null;
-  readonly reachability: Reachability | null;
   /** Of a rotation that peers know of; null: there is none. */
   readonly phase: "spreading" | "switching" | null;
   readonly new_key: string | null;
@@ -71,6 +65,15 @@ interface MemberRow {
   readonly seen_by: readonly string[] | null;
   readonly sealed_key: string | null;
   readonly box: string | null;
+  /** What it reported of its peers; of one with two keys by that in {@link public_key}. */
+  readonly records: readonly PeerRecord[] | null;
+  /** When, in milliseconds since 1970. */
+  readonly reported: number | null;
+  /** It has missed its heartbeats. */
+  readonly silent: boolean;
+  readonly seen: Date | null;
+  readonly name: string;
+  readonly farm: number;
 }
 
 interface ClientRow {
@@ -86,12 +89,35 @@ export async function lockNetwork(write: Write, network: string): Promise<void> 
   await write.rows("select pg_advisory_xact_lock(hashtextextended($1, 30568))", [network]);
 }
 
-/** Plans a network anew; the lock is the caller's. A network that has gone leaves its nodes. */
+/** Plans a network anew; the lock is the caller's. A network that has gone leaves its nodes. True: some node's part is another one. */
 export async function replan(
   write: Write,
   network: string,
   planNetwork: PlanNetwork | undefined,
+): Promise<boolean> {
+  const row = await networkOf(write, network);
+  const resources = row === undefined ? new Map() : await resourcesOf(write, row, planNetwork);
+  const isOther = await keepPlan(write, network, row?.revision ?? 0, resources);
+  if (row === undefined || !isOther) return isOther;
+  write.change({ kind: "network", subject: network, owner: row.owner });
+  return true;
+}
+
+/** Tells new members of their network; until they have a key nobody else hears of them, and nothing is planned. The lock is the caller's. */
+export async function introduce(
+  write: Write,
+  network: string,
+  nodes: readonly string[],
 ): Promise<void> {
+  const row = await networkOf(write, network);
+  if (row === undefined) return;
+  const members = await membersOf(write, network, write.memory, nodes);
+  const parts = new Map(members.map((member) => [member.node, resourceOf(row, member, undefined)]));
+  await keepPlan(write, network, row.revision, parts, "some");
+  write.change({ kind: "network", subject: network, owner: row.owner });
+}
+
+async function networkOf(write: Write, network: string): Promise<NetworkRow | undefined> {
   const [row] = await write.rows<NetworkRow>(
     `select n.id, n.owner, u.name as owner_name, n.name, n.range::text, n.range6::text,
        coalesce(p.revision, 0) + 1 as revision
@@ -99,15 +125,68 @@ export async function replan(
      where n.id = $1`,
     [network],
   );
-  const resources = row === undefined ? new Map() : await resourcesOf(write, row, planNetwork);
-  const isOther = await keep(write, network, row?.revision ?? 0, resources);
-  if (row === undefined || !isOther) return;
-  await write.rows(
-    `insert into plan_revisions (network, revision) values ($1, $2)
-     on conflict (network) do update set revision = excluded.revision`,
-    [network, row.revision],
+  return row;
+}
+
+/** `only` undefined: all of them. `memory`: of what was read before. */
+async function membersOf(
+  queries: Queries,
+  network: string,
+  memory: Memory | undefined,
+  only?: readonly string[],
+): Promise<MemberRow[]> {
+  const rows = await queries.rows<Omit<MemberRow, keyof Reported> & { readonly version: string }>(
+    `select m.node, m.subnet::text, m.subnet6::text, host(m.tunnel) as tunnel, host(m.tunnel6) as tunnel6,
+       m.port, l.state = 'confirmed' as confirmed, m.public_key, n.xmin::text || n.ctid::text as version,
+       t.phase, t.public_key as new_key, t.port as new_port, t.seen_by, k.public_key as sealed_key, b.box,
+       n.name, n.farm, r.peers as records, extract(epoch from r.at)::float8 * 1000 as reported,
+       coalesce(h.silent, false) as silent, h.seen
+     from network_nodes m join nodes n on n.id = m.node
+     left join port_leases l on l.node = m.node and l.port = m.port
+     left join link_reports r on r.network = m.network and r.node = m.node
+     left join heartbeats h on h.node = m.node
+     left join rotations t on t.network = m.network and t.node = m.node and t.phase in ('spreading', 'switching')
+     left join sealed_keys k on k.network = m.network and k.node = m.node
+     left join sealed_boxes b on b.network = m.network and b.node = m.node
+     where m.network = $1 and ($2::text[] is null or m.node = any($2)) order by m.node`,
+    [network, only ?? null],
   );
-  write.change({ kind: "network", subject: network, owner: row.owner });
+  const reported = await reportedBy(queries, rows, memory);
+  const newKeys = new Map(
+    rows.flatMap(({ new_key, public_key }) =>
+      new_key === null || public_key === null ? [] : [[new_key, public_key]],
+    ),
+  );
+  return rows.map((row) => ({
+    ...{ ...row, ...(reported.get(row.node) ?? NOTHING) },
+    records: newKeys.size === 0 ? row.records : withOneKey(row.records ?? [], newKeys),
+  }));
+}
+
+/** What nodes reported, which is large and seldom changes: read again only if a row is another than the one that was read. */
+async function reportedBy(
+  queries: Queries,
+  nodes: readonly { readonly node: string; readonly version: string }[],
+  memory: Memory | undefined,
+): Promise<ReadonlyMap<string, Reported>> {
+  const found = new Map<string, Reported>();
+  const missing = new Map<string, string>();
+  for (const { node, version } of nodes) {
+    const known = memory?.get<Reported & { readonly version: string }>(`reported ${node}`);
+    // PostgreSQL, "System Columns": a row's version has its place and its transaction.
+    if (known?.version === version) found.set(node, known);
+    else missing.set(node, version);
+  }
+  if (missing.size === 0) return found;
+  const read = await queries.rows<Reported & { readonly id: string; readonly version: string }>(
+    `select id, xmin::text || ctid::text as version, census, reachability from nodes where id = any($1)`,
+    [[...missing.keys()]],
+  );
+  for (const { id, ...row } of read) {
+    found.set(id, row);
+    memory?.set(`reported ${id}`, row, 1 + (row.reachability?.links.length ?? 0));
+  }
+  return found;
 }
 
 async function resourcesOf(
@@ -115,30 +194,49 @@ async function resourcesOf(
   row: NetworkRow,
   planNetwork: PlanNetwork | undefined,
 ): Promise<Map<string, NodePart>> {
-  const members = await write.rows<MemberRow>(
-    `select m.node, m.subnet::text, m.subnet6::text, host(m.tunnel) as tunnel, host(m.tunnel6) as tunnel6,
-       m.port, l.state = 'confirmed' as confirmed, m.public_key, n.census, n.reachability,
-       t.phase, t.public_key as new_key, t.port as new_port, t.seen_by, k.public_key as sealed_key, b.box
-     from network_nodes m join nodes n on n.id = m.node
-     left join port_leases l on l.node = m.node and l.port = m.port
-     left join rotations t on t.network = m.network and t.node = m.node and t.phase in ('spreading', 'switching')
-     left join sealed_keys k on k.network = m.network and k.node = m.node
-     left join sealed_boxes b on b.network = m.network and b.node = m.node
-     where m.network = $1 order by m.node`,
-    [row.id],
+  const { members, input, underlay } = await planningOf(write, row, write.memory);
+  const health = await healthOf(write, row.id, members, underlay.nodes);
+  const planned = planNetwork?.(input, withHealth(underlay, health));
+  await keepPaths(write, row.id, planned?.members ?? []);
+  const plans = new Map(planned?.members.map((plan) => [plan.node, plan]));
+  return new Map(
+    members.map((member) => [member.node, resourceOf(row, member, plans.get(member.node))]),
   );
-  const clients = await write.rows<ClientRow>(
+}
+
+/** What a network is planned from; relays are all up. */
+export async function planningOf(
+  queries: Queries,
+  network: Pick<NetworkRow, "id" | "range" | "range6">,
+  memory?: Memory,
+): Promise<{
+  readonly members: readonly MemberRow[];
+  readonly input: Network;
+  readonly underlay: Underlay;
+}> {
+  const members = await membersOf(queries, network.id, memory);
+  const clients = await queries.rows<ClientRow>(
     `select name, public_key, access, host(address) as address, host(address6) as address6
      from network_clients where network = $1 order by name`,
-    [row.id],
+    [network.id],
   );
-  const planned = planNetwork?.(inputOf(row, members, clients), underlayOf(members));
-  const plans = new Map(planned?.members.map((plan) => [plan.node, plan]));
-  return new Map(members.map((member) => [member.node, resourceOf(row, member, plans)]));
+  return { members, input: inputOf(network, members, clients), underlay: underlayOf(members) };
+}
+
+/** The same with relays as they were judged. */
+export function withHealth(
+  { nodes, links }: Underlay,
+  health: ReadonlyMap<string, RelayState["health"]>,
+): Underlay {
+  const judged = [...nodes].map(([id, node]): [string, GridNode] => [
+    id,
+    { ...node, relay: { ...node.relay, health: health.get(id) ?? "up" } },
+  ]);
+  return { nodes: new Map(judged), links };
 }
 
 function inputOf(
-  { id, range, range6 }: NetworkRow,
+  { id, range, range6 }: Pick<NetworkRow, "id" | "range" | "range6">,
   members: readonly MemberRow[],
   clients: readonly ClientRow[],
 ): Network {
@@ -190,17 +288,15 @@ function underlayOf(members: readonly MemberRow[]): Underlay {
   for (const { node, census, reachability } of members) {
     const { v4, v6, relay, links: measured } = reachability ?? NOWHERE;
     nodes.set(node, { id: node, v4, v6, lan: lanAddresses(census ?? []), relay });
-    links.set(node, new Map(measured.map(({ node: other, ...link }) => [other, link])));
+    links.set(node, new Map(measured.map((link) => [link.node, link])));
   }
-  return { nodes, links };
+  const reporters = members.map(({ node, public_key: publicKey, records }) => ({
+    ...{ node, publicKey, records: records ?? [] },
+  }));
+  return { nodes, links: linksOf(reporters, nodes, links) };
 }
 
-function resourceOf(
-  row: NetworkRow,
-  member: MemberRow,
-  plans: ReadonlyMap<string, MemberPlan>,
-): NodePart {
-  const plan = plans.get(member.node);
+function resourceOf(row: NetworkRow, member: MemberRow, plan: MemberPlan | undefined): NodePart {
   const { phase, new_port, sealed_key, box } = member;
   const port = phase === "switching" && new_port !== null ? new_port : member.port;
   return {
@@ -219,75 +315,4 @@ function resourceOf(
     revision: row.revision,
     ...(sealed_key === null || box === null ? {} : { sealedKey: { publicKey: sealed_key, box } }),
   };
-}
-
-/** Stores each node's part that differs from the one before, and says by what. False: none does. */
-async function keep(
-  write: Write,
-  network: string,
-  revision: number,
-  resources: ReadonlyMap<string, NodePart>,
-): Promise<boolean> {
-  const old = new Map(
-    (
-      await write.rows<{ node: string; plan: NodePart }>(
-        "select node, plan from plans where network = $1",
-        [network],
-      )
-    ).map(({ node, plan }) => [node, plan]),
-  );
-  const changed: { node: string; plan: NodePart }[] = [];
-  for (const [node, plan] of resources) {
-    const before = old.get(node);
-    old.delete(node);
-    const difference = differenceOf(before, plan);
-    if (difference === undefined) continue;
-    changed.push({ node, plan });
-    write.change({ kind: "plan", subject: network, node, body: difference });
-  }
-  for (const [node, plan] of old) {
-    const body: NetworkChange = { base: plan.revision, set: [], remove: [] };
-    write.change({ kind: "plan", subject: network, node, body });
-  }
-  if (old.size > 0) {
-    await write.rows("delete from plans where network = $1 and node = any($2)", [
-      network,
-      [...old.keys()],
-    ]);
-  }
-  if (changed.length === 0) return old.size > 0;
-  await write.rows(
-    `insert into plans (network, node, plan, revision)
-     select $1, node, plan, $2 from jsonb_to_recordset($3::jsonb) as p(node text, plan jsonb)
-     on conflict (network, node) do update set plan = excluded.plan, revision = excluded.revision`,
-    [network, revision, JSON.stringify(changed)],
-  );
-  return true;
-}
-
-/** Undefined: nothing but the revision differs. */
-export function differenceOf(
-  before: NodePart | undefined,
-  after: NodePart,
-): NetworkChange | undefined {
-  const { peers: _peers, revision: _revision, ...rest } = after;
-  const old = new Map(before?.peers.map((peer) => [peer.publicKey, textOf(peer)]));
-  const set = after.peers.filter((peer) => old.get(peer.publicKey) !== textOf(peer));
-  for (const { publicKey } of after.peers) old.delete(publicKey);
-  const remove = [...old.keys()];
-  if (before !== undefined && set.length === 0 && remove.length === 0) {
-    const { peers: _before, revision: _old, ...earlier } = before;
-    if (textOf(earlier) === textOf(rest)) return undefined;
-  }
-  const resource = { ...rest, peers: [], revision: after.revision };
-  return { base: before?.revision ?? 0, resource, set, remove };
-}
-
-/** Equal for equal values, whatever the order of their parts: JSON of the database has its own. */
-function textOf(value: unknown): string {
-  return JSON.stringify(value, (_key, part: unknown) =>
-    typeof part === "object" && part !== null && !Array.isArray(part)
-      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : part,
-  );
 }

@@ -4,6 +4,8 @@
  */
 import { RefusedError } from "../model/problem.ts";
 import { type Actor, needNode, needOwner } from "./actor.ts";
+import { renameKey } from "./health/links.ts";
+import { partsOf } from "./kept-plans.ts";
 import { confirmPort, takePort } from "./leases.ts";
 import { lockNetwork, type PlanNetwork, replan } from "./planning.ts";
 import { isLive, type Rotation, type RotationEvent, type RotationPhase, step } from "./rotation.ts";
@@ -239,8 +241,8 @@ async function promote(
   { network, node }: Place,
   { publicKey, port }: Rotation,
 ): Promise<void> {
-  const [old] = await write.rows<{ port: number }>(
-    "select port from network_nodes where network = $1 and node = $2",
+  const [old] = await write.rows<{ port: number; public_key: string }>(
+    "select port, public_key from network_nodes where network = $1 and node = $2",
     [network, node],
   );
   await write.rows(
@@ -248,6 +250,9 @@ async function promote(
      where network = $1 and node = $2`,
     [network, node, publicKey, port],
   );
+  if (publicKey !== null && old !== undefined) {
+    await renameKey(write, network, old.public_key, publicKey);
+  }
   if (port === null) return;
   await write.rows("delete from port_leases where node = $1 and port = $2", [node, old?.port ?? 0]);
   await write.rows("update port_leases set holder = $3 where node = $1 and port = $2", [
@@ -265,18 +270,21 @@ async function giveUp(write: Write, { network, node }: Place, { port }: Rotation
 
 /** Peers that have the node in their plan, each with that plan's revision. */
 async function waitsOf(
-  queries: Queries,
+  write: Write,
   { network, node }: Place,
   { publicKey }: Rotation,
 ): Promise<Record<string, number>> {
-  const rows = await queries.rows<{ node: string; revision: number }>(
-    `select p.node, p.revision from plans p join network_nodes m on m.network = p.network and m.node = $2
-     where p.network = $1 and p.node <> $2 and exists (
-       select from jsonb_array_elements(p.plan -> 'peers') e
-       where e ->> 'publicKey' = coalesce($3, m.public_key))`,
-    [network, node, publicKey],
+  const [member] = await write.rows<{ public_key: string | null }>(
+    "select public_key from network_nodes where network = $1 and node = $2",
+    [network, node],
   );
-  return Object.fromEntries(rows.map(({ node: peer, revision }) => [peer, revision]));
+  const key = publicKey ?? member?.public_key;
+  const waits: Record<string, number> = {};
+  for (const [peer, { peers, revision }] of await partsOf(write, network)) {
+    if (peer === node || !peers.some((one) => one.publicKey === key)) continue;
+    waits[peer] = revision;
+  }
+  return waits;
 }
 
 /** An event from who takes part in it. */

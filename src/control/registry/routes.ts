@@ -3,6 +3,10 @@ import type { z } from "zod";
 import { ApiError } from "../api/errors.ts";
 import type { Nic } from "../model/nic.ts";
 import { type Actor, needAdmin } from "./actor.ts";
+import { reportLinks } from "./health/links.ts";
+import type { Replans } from "./health/replans.ts";
+import { explain, networkStatus } from "./health/view.ts";
+import { heartbeat } from "./heartbeats.ts";
 import { confirmLease, endLease, leasePort, listLeases, refuseLease } from "./leases.ts";
 import {
   addClient,
@@ -17,7 +21,6 @@ import {
 import {
   approveNode,
   deleteNode,
-  heartbeat,
   listNodes,
   registerNode,
   reportCensus,
@@ -44,6 +47,7 @@ import type { Store } from "./store/store.ts";
 export interface Call {
   readonly store: Store;
   readonly planNetwork: PlanNetwork | undefined;
+  readonly replans: Replans;
   readonly actor: Actor;
   readonly params: Readonly<Record<string, string>>;
   readonly query: Readonly<Record<string, string>>;
@@ -57,6 +61,8 @@ export interface Route {
   readonly query?: schemas.Query | undefined;
   readonly body?: z.ZodType | undefined;
   readonly type?: string | undefined;
+  /** 204: there is no answer but that; absent: 200. */
+  readonly status?: 204 | undefined;
   readonly run: (call: Call, body: unknown) => Promise<unknown>;
 }
 
@@ -216,6 +222,15 @@ export const ROUTES: readonly Route[] = [
     run: ({ store, actor, params, planNetwork }, body) =>
       nothing(reportReachability(store, actor, params["node"] ?? "", body, planNetwork)),
   }),
+  taking({
+    method: "PUT",
+    path: "/api/v2/nodes/:node/links",
+    summary: "What the node sees of its peers: handshakes, endpoints in use, probes (node)",
+    body: schemas.linksSchema,
+    status: 204,
+    run: ({ store, actor, params, replans }, body) =>
+      reportLinks(store, actor, params["node"] ?? "", body, replans),
+  }),
   {
     method: "GET",
     path: "/api/v2/nodes/:node/desired",
@@ -288,6 +303,23 @@ export const ROUTES: readonly Route[] = [
     path: "/api/v2/networks/:network",
     summary: "A network with its nodes and clients",
     run: ({ store, actor, params }) => showNetwork(store, actor, params["network"] ?? ""),
+  },
+  {
+    method: "GET",
+    path: "/api/v2/networks/:network/status",
+    summary: "How each pair of a network's nodes reaches the other, by both sides' reports",
+    run: ({ store, actor, params }) => networkStatus(store, actor, params["network"] ?? ""),
+  },
+  {
+    method: "GET",
+    path: "/api/v2/explain",
+    summary:
+      "Why two nodes meet as they do, and what stands in the way of better (owner of the network, farmers of the nodes)",
+    query: schemas.explainQuery,
+    run: ({ store, actor, query }) => {
+      const { from = "", to = "", network } = query;
+      return explain(store, actor, { from, to, network });
+    },
   },
   {
     method: "DELETE",

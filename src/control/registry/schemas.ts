@@ -54,6 +54,30 @@ export interface Link extends Measured {
   readonly node: string;
 }
 
+/** A node's word on one peer of a network. */
+export interface PeerLink {
+  /** WireGuard public key of the peer in that network. */
+  readonly publicKey: string;
+  /** Seconds since the last handshake; absent: there was none. */
+  readonly handshakeAge?: number | undefined;
+  /** "ADDRESS:PORT" in use; absent: none is known. */
+  readonly endpoint?: string | undefined;
+  /** Did the peer answer the last probes through the tunnel? absent: it was not probed. */
+  readonly isAlive?: boolean | undefined;
+  /** Median round trip of the probes that were answered. */
+  readonly roundTripMs?: number | undefined;
+  /** Share of the last probes (at most 20) that were not answered, 0 to 1. */
+  readonly loss?: number | undefined;
+}
+
+/** Whole state: networks and peers that are not named have no links. */
+export interface LinksReport {
+  readonly networks: readonly {
+    readonly network: string;
+    readonly peers: readonly PeerLink[];
+  }[];
+}
+
 /** What a node measured of itself and of others. */
 export interface Reachability {
   readonly v4: Standing;
@@ -252,6 +276,44 @@ export const reachabilitySchema: z.ZodType<Reachability> = z.strictObject({
     .default([]),
 });
 
+/** "ADDRESS:PORT" or "[IPV6]:PORT". */
+const endpoint = z
+  .string()
+  .max(64)
+  .refine((value) => {
+    const [, six, four, digit] = /^(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):(\d{1,5})$/.exec(value) ?? [];
+    const parsed = parseCidr(six ?? four ?? "");
+    return parsed?.family === (six === undefined ? 2 : 10) && Number(digit) <= 65_535;
+  }, "is no ADDRESS:PORT or [IPV6]:PORT");
+
+function isOnce<Item>(items: readonly Item[], nameOf: (item: Item) => string): boolean {
+  return new Set(items.map(nameOf)).size === items.length;
+}
+
+export const linksSchema: z.ZodType<LinksReport> = z.strictObject({
+  networks: z
+    .array(
+      z.strictObject({
+        network: text.min(1),
+        peers: z
+          .array(
+            z.strictObject({
+              publicKey: wireguardKey,
+              handshakeAge: z.number().min(0).max(4_294_967_295).optional(),
+              endpoint: endpoint.optional(),
+              isAlive: z.boolean().optional(),
+              roundTripMs: z.number().min(0).max(600_000).optional(),
+              loss: z.number().min(0).max(1).optional(),
+            }),
+          )
+          .max(LINKS_MAX)
+          .refine((peers) => isOnce(peers, (peer) => peer.publicKey), "names a peer twice"),
+      }),
+    )
+    .max(LIST_MAX)
+    .refine((all) => isOnce(all, ({ network }) => network), "names a network twice"),
+});
+
 export const heartbeatSchema: z.ZodType<Heartbeat> = z.strictObject({
   uptime: z.int().min(0).max(Number.MAX_SAFE_INTEGER),
 });
@@ -301,3 +363,4 @@ export const nodesQuery: Query = query({
   farm: digits,
   state: z.enum(["pending", "approved", "deleted"]).optional(),
 });
+export const explainQuery: Query = query({ from: keyId, to: keyId, network: text.optional() });

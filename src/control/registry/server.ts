@@ -12,6 +12,8 @@ import { parseOrRefuse } from "../model/problem.ts";
 import type { Actor } from "./actor.ts";
 import { authenticate, readSignature } from "./authentication.ts";
 import { Changes } from "./changes.ts";
+import { planAnew, tick } from "./health/links.ts";
+import { Replans } from "./health/replans.ts";
 import { RegistryMetrics } from "./metrics.ts";
 import { FARM_ROUTES } from "./old/farms.ts";
 import { OLD_QUERY, OLD_ROUTES } from "./old/routes.ts";
@@ -31,6 +33,8 @@ export const BODY_BYTES_MAX: number = 1024 * 1024;
 const REQUEST_MS = 30_000;
 const KEYS_REMEMBERED = 50_000;
 const SWEEP_MS = 60_000;
+/** Ours: how late what time alone changes may be. */
+const TICK_MS = 5_000;
 /** Ours: a node that was away for longer asks for everything. */
 const CHANGES_KEPT_DAYS = 7;
 const NO_QUERY: z.ZodType = z.strictObject({});
@@ -65,6 +69,8 @@ export interface RegistryOptions {
   /** The old API takes the old signatures too, which leave path and body unsigned. */
   readonly oldSignatures: boolean;
   readonly limits: Limits;
+  /** Between looks at what time alone changes. */
+  readonly tickMs?: number | undefined;
   readonly log: (level: "info" | "error", text: string) => void;
 }
 
@@ -76,14 +82,21 @@ export class RegistryServer {
   readonly #app: FastifyInstance;
   readonly #bodies = new WeakMap<FastifyRequest, Buffer>();
   readonly #metrics = new RegistryMetrics();
+  readonly #planNetwork: PlanNetwork | undefined;
+  readonly #replans: Replans;
   readonly #perKey: Rate;
   readonly #perAddress: Rate;
   #sweeper: NodeJS.Timeout | undefined;
+  #ticker: NodeJS.Timeout | undefined;
+  #ticking: Promise<void> | undefined;
+  #isClosing = false;
 
   constructor(options: RegistryOptions) {
     this.#options = options;
+    this.#planNetwork = this.#metrics.timed(options.planNetwork);
     const { database, limits, log } = options;
     this.#store = new Store(database);
+    this.#replans = new Replans((network) => planAnew(this.#store, network, this.#planNetwork));
     this.#changes = new Changes(this.#store, log);
     this.#streams = new Streams(this.#changes, limits.streams, limits.streamsPerKey);
     this.#perKey = new Rate(...limits.perKey, KEYS_REMEMBERED);
@@ -103,6 +116,7 @@ export class RegistryServer {
         .catch((error: Error) => log("error", `nothing is swept for now: ${error.message}`));
     }, SWEEP_MS);
     this.#sweeper.unref();
+    this.#tickLater();
     const { address, family, port: actual } = this.#app.server.address() as AddressInfo;
     const name = family === "IPv6" ? `[${address}]` : address;
     return `${tls === undefined ? "http" : "https"}://${name}:${actual}`;
@@ -119,9 +133,26 @@ export class RegistryServer {
 
   async close(): Promise<void> {
     clearInterval(this.#sweeper);
+    this.#isClosing = true;
+    clearTimeout(this.#ticker);
+    await this.#ticking;
     this.#streams.close();
     await this.#app.close();
     await this.#changes.stop();
+  }
+
+  /** One after the other, however long one takes. */
+  #tickLater(): void {
+    this.#ticker = setTimeout(() => {
+      this.#ticking = tick(this.#store, this.#replans)
+        .catch((error: Error) =>
+          this.#options.log("error", `health is not judged for now: ${error.message}`),
+        )
+        .then(() => {
+          if (!this.#isClosing) this.#tickLater();
+        });
+    }, this.#options.tickMs ?? TICK_MS);
+    this.#ticker.unref();
   }
 
   #build(): FastifyInstance {
@@ -189,13 +220,15 @@ export class RegistryServer {
         const answer = await route.run(
           {
             store: this.#store,
-            planNetwork: this.#options.planNetwork,
+            planNetwork: this.#planNetwork,
+            replans: this.#replans,
             actor,
             params: plainParams(request.params as Record<string, string>),
             query: query as Record<string, string>,
           },
           body,
         );
+        if (route.status === 204) return reply.code(204).send();
         return reply.type("application/json").send(JSON.stringify(answer));
       },
     });

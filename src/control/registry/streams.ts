@@ -68,9 +68,12 @@ export class Streams {
     try {
       end = await this.#changes.subscribe(actor, since, {
         hello: (revision, isReset) => {
-          send(response, eventText(isReset ? "reset" : "hello", revision, { revision }));
+          send(
+            response,
+            eventText(isReset ? "reset" : "hello", revision, JSON.stringify({ revision })),
+          );
         },
-        change: (change) => send(response, eventText(change.kind, change.revision, change)),
+        change: (kind, revision, text) => send(response, eventText(kind, revision, text)),
         end: () => {
           response.end();
         },
@@ -89,8 +92,8 @@ export class Streams {
 }
 
 /** JSON has no line feeds: one line of data. */
-function eventText(kind: string, revision: number, data: object): string {
-  return `id: ${revision}\nevent: ${kind}\ndata: ${JSON.stringify(data)}\n\n`;
+function eventText(kind: string, revision: number, json: string): string {
+  return `id: ${revision}\nevent: ${kind}\ndata: ${json}\n\n`;
 }
 
 function send(response: ServerResponse, text: string): void {

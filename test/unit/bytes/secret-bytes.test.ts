@@ -1,6 +1,12 @@
 import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
-import { CONCEALED, concealed, secretBytes, secretCopy } from "../../../src/bytes/secret-bytes.ts";
+import {
+  CONCEALED,
+  concealed,
+  copySecret,
+  secretBytes,
+  secretCopy,
+} from "../../../src/bytes/secret-bytes.ts";
 import { withoutKeys } from "../../../src/bytes/secret-text.ts";
 
 describe("memory for secrets", () => {
@@ -11,6 +17,12 @@ describe("memory for secrets", () => {
       expect(bytes.byteOffset).toBe(0);
     }
     expect(secretCopy(Uint8Array.of(1, 2))).toEqual(Uint8Array.of(1, 2));
+  });
+
+  it("is copied to the beginning of what may be longer", () => {
+    const to = new Uint8Array(4).fill(9);
+    copySecret(to, Uint8Array.of(1, 2));
+    expect(to).toEqual(Uint8Array.of(1, 2, 9, 9));
   });
 });
 

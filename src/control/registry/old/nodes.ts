@@ -4,8 +4,9 @@ import { ApiError } from "../../api/errors.ts";
 import { parseHost, parseInterfaceAddress } from "../../model/cidr.ts";
 import { RefusedError } from "../../model/problem.ts";
 import { type Actor, needFarmer, needNode } from "../actor.ts";
+import { heartbeat } from "../heartbeats.ts";
 import { keyBytes } from "../key.ts";
-import { heartbeat, registerNode, reportPorts } from "../nodes.ts";
+import { registerNode, reportPorts } from "../nodes.ts";
 import type { Store } from "../store/store.ts";
 
 interface Resources {

@@ -4,6 +4,7 @@
  */
 import { RefusedError } from "../../model/problem.ts";
 import { type Database, faultOf, type Queries } from "./database.ts";
+import { Memory } from "./memory.ts";
 
 /** The channel on which revisions are told to all registries of a database. */
 export const CHANNEL = "wirehaul_changes";
@@ -23,6 +24,8 @@ export interface Change extends NewChange {
 }
 
 export interface Write extends Queries {
+  /** Of this process; also what a transaction put there that was rolled back. */
+  readonly memory: Memory;
   change(change: NewChange): void;
 }
 
@@ -73,8 +76,12 @@ function explain(error: unknown): unknown {
   return error;
 }
 
+/** Ours: peers of networks that were planned last; some 60 MiB. */
+const MEMORY_MAX = 200_000;
+
 export class Store {
   readonly database: Database;
+  readonly #memory = new Memory(MEMORY_MAX);
 
   constructor(database: Database) {
     this.database = database;
@@ -92,6 +99,7 @@ export class Store {
         const value = await run({
           rows: (text, values) => queries.rows(text, values),
           script: (text) => queries.script(text),
+          memory: this.#memory,
           change: (change) => {
             changes.push(change);
           },

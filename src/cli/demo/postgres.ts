@@ -1,10 +1,11 @@
 /** Debian's PostgreSQL on a Unix socket in a lab's folder, run by a user who is nobody: it refuses to be root. */
 import { chmodSync, chownSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import type { Lab } from "../../../src/cli/demo/lab.ts";
-import { type Background, run } from "../../../src/control/linux/command.ts";
-import { USER_ID } from "./unprivileged.ts";
+import { type Background, run } from "../../control/linux/command.ts";
+import type { Lab } from "./lab.ts";
 
+/** Debian's nobody and nogroup. */
+const USER_ID = 65_534;
 const VERSIONS = "/usr/lib/postgresql";
 
 function program(name: string): string {
@@ -19,28 +20,39 @@ function asNobody(command: readonly string[]): string[] {
 export class Postgres {
   readonly #lab: Lab;
   readonly #folder: string;
+  readonly #settings: readonly string[];
   #server: Background | undefined;
 
-  private constructor(lab: Lab, folder: string) {
+  private constructor(lab: Lab, folder: string, settings: readonly string[]) {
     this.#lab = lab;
     this.#folder = folder;
+    this.#settings = settings;
   }
 
-  static async start(lab: Lab): Promise<Postgres> {
+  /** The process that all others of the server come from; 0: it is stopped. */
+  get pid(): number {
+    return this.#server?.pid ?? 0;
+  }
+
+  /** `settings`: "NAME=VALUE" of postgresql.conf, beside Debian's own. */
+  static async start(lab: Lab, settings: readonly string[] = []): Promise<Postgres> {
     chmodSync(lab.folder, 0o755);
     const folder = join(lab.folder, "pg");
     mkdirSync(folder, { mode: 0o700 });
     chownSync(folder, USER_ID, USER_ID);
     const options = ["-U", "registry", "-A", "trust", "-E", "UTF8", "--no-locale", "-N"];
     await run(asNobody([program("initdb"), "-D", join(folder, "data"), ...options]));
-    const postgres = new Postgres(lab, folder);
+    const postgres = new Postgres(lab, folder, settings);
     await postgres.resume();
     return postgres;
   }
 
   /** Starts it again after {@link stop}. */
   async resume(): Promise<void> {
-    const settings = ["listen_addresses=", `unix_socket_directories=${this.#folder}`];
+    const settings = [
+      ...["listen_addresses=", `unix_socket_directories=${this.#folder}`],
+      ...this.#settings,
+    ];
     this.#server = this.#lab.spawn(
       asNobody([
         program("postgres"),

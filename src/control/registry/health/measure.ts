@@ -1,0 +1,133 @@
+/**
+ * From what nodes report of their peers to what the planner takes as measured. Pure.
+ *
+ * One node's word moves what is its own: a failure counts for the pair that reports it. Round trips are the greater of both sides' words, so
+ * nobody draws others' traffic by a small number; a LAN counts as long as neither side sees it fail.
+ */
+import type { FamilyName, GridNode, Measured, Probe } from "../../mesh/grid.ts";
+import { bare } from "../../mesh/lan.ts";
+import { addressText, cidrOf } from "../../model/cidr.ts";
+import { hostOf, type PeerRecord } from "./record.ts";
+
+export type Place = "lan" | FamilyName;
+
+/** What the planner's input has of a node, as far as it is needed here. */
+export type Located = Pick<GridNode, "id" | "v4" | "v6" | "lan">;
+
+/** By what an address reaches a node: its own LAN address, or else a family of the underlay. */
+export function placeOf(address: string, to: Located): Place {
+  const plain = plainOf(address);
+  const family: FamilyName = plain.includes(":") ? "v6" : "v4";
+  const standing = to[family];
+  if (standing.kind === "public" && standing.addresses.map(plainOf).includes(plain)) return family;
+  return to.lan.some((own) => plainOf(bare(own)) === plain) ? "lan" : family;
+}
+
+/** What a record says of the way to a node; `base`: what was measured outside the tunnel. */
+export function measuredOf(record: PeerRecord, to: Located, base: Measured = {}): Measured {
+  const { isAlive, isDead, endpoint, latencyMs, failed = [] } = record;
+  const address = endpoint === undefined ? undefined : hostOf(endpoint);
+  const place = address === undefined ? undefined : placeOf(address, to);
+  const failedPlaces = failed.map((one) => ({ ...one, place: placeOf(one.address, to) }));
+  const lan = new Map((base.lan ?? []).map((probe) => [plainOf(bare(probe.address)), probe]));
+  for (const one of failedPlaces) {
+    if (one.place !== "lan") continue;
+    const plain = plainOf(one.address);
+    lan.set(plain, { address: plain, isReached: false });
+  }
+  const answered: Probe = { isReached: true, ...(latencyMs === undefined ? {} : { latencyMs }) };
+  const families: Partial<Record<FamilyName, Probe>> = {};
+  if (isAlive === true && address !== undefined) {
+    if (place === "lan") lan.set(plainOf(address), { address: plainOf(address), ...answered });
+    else if (place !== undefined) families[place] = answered;
+  }
+  if (isDead && place !== "lan") {
+    for (const family of ["v4", "v6"] as const) {
+      // What was measured to lead nowhere stays so.
+      if (base[family]?.isReached === false && base[family].lost === undefined) continue;
+      const hasFailed = place === family || failedPlaces.some((one) => one.place === family);
+      families[family] = { isReached: false, lost: hasFailed ? "failed" : "suspected" };
+    }
+  }
+  return {
+    ...{ ...base, ...families },
+    ...(lan.size === 0 ? {} : { lan: [...lan.values()] }),
+  };
+}
+
+/** A member whose node reports, with what it said of its peers. */
+export interface Reporter {
+  readonly node: string;
+  readonly publicKey: string | null;
+  readonly records: readonly PeerRecord[];
+}
+
+type Row = ReadonlyMap<string, Measured>;
+
+/** All of a network; `base` is what nodes measured outside their tunnels. */
+export function linksOf(
+  reporters: readonly Reporter[],
+  nodes: ReadonlyMap<string, Located>,
+  base: ReadonlyMap<string, Row>,
+): ReadonlyMap<string, Row> {
+  const nodeOf = new Map(reporters.map(({ publicKey, node }) => [publicKey, node]));
+  const links = new Map<string, Map<string, Measured>>();
+  for (const [node, row] of base) links.set(node, new Map(row));
+  const lostLans = new Set<string>();
+  const reported: (readonly [string, string])[] = [];
+  for (const { node, records } of reporters) {
+    let row = links.get(node);
+    if (row === undefined) {
+      row = new Map();
+      links.set(node, row);
+    }
+    for (const record of records) {
+      const other = nodeOf.get(record.publicKey);
+      const to = other === undefined ? undefined : nodes.get(other);
+      if (to === undefined || to.id === node) continue;
+      row.set(to.id, measuredOf(record, to, row.get(to.id)));
+      reported.push([node, to.id]);
+      const { endpoint } = record;
+      if (record.isDead && endpoint !== undefined && placeOf(hostOf(endpoint), to) === "lan") {
+        lostLans.add(pairOf(node, to.id));
+      }
+    }
+  }
+  for (const [from, to] of reported) agree(links, from, to, lostLans.has(pairOf(from, to)));
+  return links;
+}
+
+/** Two sides of one pair. */
+function agree(
+  links: ReadonlyMap<string, Map<string, Measured>>,
+  from: string,
+  to: string,
+  isLanLost: boolean,
+): void {
+  const there = links.get(from)?.get(to);
+  const back = links.get(to)?.get(from);
+  if (there === undefined) return;
+  const slower = (mine: Probe | undefined, other: Probe | undefined): Probe | undefined => {
+    if (mine?.latencyMs === undefined || (other?.latencyMs ?? 0) <= mine.latencyMs) return mine;
+    return { ...mine, latencyMs: other!.latencyMs };
+  };
+  const v4 = slower(there.v4, back?.v4);
+  const v6 = slower(there.v6, back?.v6);
+  const lan = isLanLost
+    ? there.lan?.map(({ address }) => ({ address, isReached: false }))
+    : there.lan;
+  links.get(from)!.set(to, {
+    ...(v4 === undefined ? {} : { v4 }),
+    ...(v6 === undefined ? {} : { v6 }),
+    ...(lan === undefined ? {} : { lan }),
+  });
+}
+
+function pairOf(a: string, b: string): string {
+  return a < b ? `${a} ${b}` : `${b} ${a}`;
+}
+
+/** One spelling for each address. */
+function plainOf(address: string): string {
+  return addressText(cidrOf(address));
+}

@@ -1,0 +1,155 @@
+/** Networks made as the registry wants them: joining, refusing ports, trying again, leaving local ones alone. */
+import { describe, expect, it } from "vitest";
+import { until } from "../../../../../src/control/linux/command.ts";
+import type { NetworkResource } from "../../../../../src/control/model/network-resource.ts";
+import { RefusedError } from "../../../../../src/control/model/problem.ts";
+import { Participation } from "../../../../../src/control/node/grid/participation.ts";
+import type { GridNetwork } from "../../../../../src/control/node/grid/source.ts";
+import { PortTakenError } from "../../../../../src/control/node/ports.ts";
+import { RegistryFault } from "../../../../../src/control/registry/client.ts";
+
+const NETWORK: NetworkResource = {
+  ...{ id: "x", name: "x", owner: "u", range: "10.1.0.0/16", subnet: "10.1.1.0/24", revision: 1 },
+  ...{ tunnelAddresses: ["100.64.1.1/32"], internet: true, lan: [], listenPort: 2_000, peers: [] },
+};
+
+class Scene {
+  readonly wanted = new Map<string, NetworkResource>([["x", NETWORK]]);
+  readonly stored = new Map<string, GridNetwork>();
+  readonly done: string[] = [];
+  readonly logged: string[] = [];
+  takenPort = 0;
+  joinFault: Error | undefined;
+  applyFault: Error | undefined;
+  doubts = 0;
+  readonly participation: Participation;
+
+  constructor() {
+    this.participation = new Participation({
+      networks: {
+        apply: async (value, isOfGrid) => {
+          const resource = value as NetworkResource;
+          expect(isOfGrid).toBe(true);
+          this.done.push(`apply ${resource.id} ${resource.listenPort}`);
+          if (this.applyFault !== undefined) throw this.applyFault;
+          if (resource.listenPort === this.takenPort) {
+            throw new PortTakenError(this.takenPort, `the listen port ${this.takenPort} is in use`);
+          }
+          this.stored.set(resource.id, { resource, publicKey: "key", problem: undefined });
+          const { id, name, owner, revision, listenPort = 0 } = resource;
+          return { ...{ id, name, owner, revision, listenPort }, ...REST };
+        },
+        remove: async (id) => {
+          this.done.push(`remove ${id}`);
+          this.stored.delete(id);
+        },
+        ofGrid: () => [...this.stored.values()],
+      },
+      client: {
+        join: async (id, { publicKey, port }) => {
+          this.done.push(`join ${id} ${publicKey} ${port}`);
+          if (this.joinFault !== undefined) throw this.joinFault;
+        },
+        refuseLease: async (port) => {
+          this.done.push(`refuse ${port}`);
+          return LEASE;
+        },
+      },
+      wanted: (id) => this.wanted.get(id),
+      onDoubt: () => {
+        this.doubts += 1;
+      },
+      log: (_level, text) => this.logged.push(text),
+    });
+  }
+}
+
+const REST = { publicKey: "key", workloads: 0, problem: null };
+const LEASE = {
+  ...{ node: "n", port: 2_001, holder: "network:x", owner: 1, expires: null },
+  state: "offered" as const,
+};
+
+describe("participation", () => {
+  it("applies and joins once; what is as wanted is not touched again", async () => {
+    const scene = new Scene();
+    await scene.participation.follow(["x", "x"]);
+    await scene.participation.follow(["x"]);
+    expect(scene.done).toEqual(["apply x 2000", "join x key 2000"]);
+    expect(scene.participation.problems).toEqual([]);
+    scene.participation.forget();
+    await scene.participation.follow(["x"]);
+    expect(scene.done.slice(2)).toEqual(["join x key 2000"]);
+    await scene.participation.stop();
+  });
+
+  it("a port that is taken here is refused, and the next lease is taken", async () => {
+    const scene = new Scene();
+    scene.takenPort = 2_000;
+    await scene.participation.follow(["x"]);
+    expect(scene.done).toEqual(["apply x 2000", "refuse 2000"]);
+    expect(scene.doubts).toBe(1);
+    expect(scene.participation.problems).toMatchObject([{ network: "x" }]);
+    scene.wanted.set("x", { ...NETWORK, revision: 2, listenPort: 2_001 });
+    await scene.participation.follow(["x"]);
+    expect(scene.done.slice(2)).toEqual(["apply x 2001", "join x key 2001"]);
+    expect(scene.participation.problems).toEqual([]);
+    await scene.participation.stop();
+  });
+
+  it("a network that is not wanted goes; another owner's is made anew, with nothing of the old one", async () => {
+    const scene = new Scene();
+    await scene.participation.follow(["x"]);
+    scene.wanted.set("x", { ...NETWORK, owner: "somebody else" });
+    await scene.participation.follow(["x"]);
+    scene.wanted.clear();
+    await scene.participation.follow(["x", "never heard of"]);
+    expect(scene.done.slice(2)).toEqual(["remove x", "apply x 2000", "remove x"]);
+    await scene.participation.stop();
+  });
+
+  it("what fails is tried again by itself, said once, and stops nothing else", async () => {
+    const scene = new Scene();
+    scene.wanted.set("y", { ...NETWORK, id: "y", listenPort: 2_005 });
+    scene.applyFault = new RefusedError("conflict", "network x was made on this node");
+    await scene.participation.follow(["x"]);
+    scene.applyFault = undefined;
+    await scene.participation.follow(["y"]);
+    expect(scene.participation.problems).toEqual([
+      { network: "x", problem: "network x was made on this node" },
+    ]);
+    expect(scene.logged).toHaveLength(1);
+    await until("it was tried again", () => scene.participation.problems.length === 0);
+    expect(scene.done).toEqual([
+      ...["apply x 2000", "apply y 2005", "join y key 2005"],
+      ...["apply x 2000", "join x key 2000"],
+    ]);
+    await scene.participation.stop();
+  });
+
+  it("a registry that is away costs the joining only, which is made up for when it is back", async () => {
+    const scene = new Scene();
+    scene.joinFault = new RegistryFault("unreachable", "nobody there");
+    await scene.participation.follow(["x"]);
+    expect(scene.stored.has("x")).toBe(true);
+    scene.joinFault = undefined;
+    await scene.participation.again();
+    expect(scene.done).toEqual(["apply x 2000", "join x key 2000", "join x key 2000"]);
+    expect(scene.doubts).toBe(0);
+    scene.joinFault = new RegistryFault("conflict", "another port is the node's");
+    scene.participation.forget();
+    await scene.participation.follow(["x"]);
+    expect(scene.doubts).toBe(1);
+    await scene.participation.stop();
+  });
+
+  it("without a leased port nothing is made", async () => {
+    const scene = new Scene();
+    const { listenPort: _port, ...rest } = NETWORK;
+    scene.wanted.set("x", rest);
+    await scene.participation.follow(["x"]);
+    expect(scene.done).toEqual([]);
+    expect(scene.participation.problems[0]?.problem).toMatch(/leased no port/);
+    await scene.participation.stop();
+  });
+});
