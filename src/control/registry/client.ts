@@ -6,7 +6,7 @@ import { randomBytes } from "node:crypto";
 import type { Nic } from "../model/nic.ts";
 import type { NetworkStatus, PairStatus } from "./health/status.ts";
 import type { NetworkExplanation } from "./health/view.ts";
-import type { NetworkChange } from "./kept-plans.ts";
+import type { NetworkChange, NodePart } from "./kept-plans.ts";
 import { Identity } from "./key.ts";
 import type { LeaseView } from "./leases.ts";
 import type { NetworkDetails, NetworkSummary } from "./networks.ts";
@@ -46,6 +46,7 @@ export type {
   NetworkStatus,
   NetworkSummary,
   NodeDetails,
+  NodePart,
   NodeView,
   PairStatus,
   PeerLink,

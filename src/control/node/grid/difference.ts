@@ -3,13 +3,13 @@
  * whether a difference builds on what is known. Pure but for its own memory.
  */
 import type { NetworkPeer, NetworkResource } from "../../model/network-resource.ts";
-import type { Desired, NetworkChange } from "../../registry/client.ts";
+import type { Desired, NetworkChange, NodePart } from "../../registry/client.ts";
 
 /** "stale": it builds on another revision than the known one, so the difference has to be asked for. */
 export type Change = "changed" | "same" | "stale";
 
 export class WantedNetworks {
-  readonly #networks = new Map<string, NetworkResource>();
+  readonly #networks = new Map<string, NodePart>();
   #revision: number | undefined;
 
   /** Undefined: nothing has been heard yet. */
@@ -17,7 +17,7 @@ export class WantedNetworks {
     return this.#revision;
   }
 
-  get(id: string): NetworkResource | undefined {
+  get(id: string): NodePart | undefined {
     return this.#networks.get(id);
   }
 
@@ -68,10 +68,10 @@ export class WantedNetworks {
 
 /** The network with the peers that it had, but for what the difference sets and removes. */
 export function withDifference(
-  before: NetworkResource | undefined,
-  resource: NetworkResource,
+  before: NodePart | undefined,
+  resource: NodePart,
   { set, remove }: Pick<NetworkChange, "set" | "remove">,
-): NetworkResource {
+): NodePart {
   const peers = new Map<string, NetworkPeer>(before?.peers.map((peer) => [peer.publicKey, peer]));
   for (const key of remove) peers.delete(key);
   for (const peer of set) peers.set(peer.publicKey, peer);

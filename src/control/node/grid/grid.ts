@@ -9,7 +9,7 @@ import { PingSocket } from "../../linux/ping.ts";
 import { type Cidr, parseCidr } from "../../model/cidr.ts";
 import { namespaceName } from "../../model/names.ts";
 import type { Nic } from "../../model/nic.ts";
-import { RegistryClient } from "../../registry/client.ts";
+import { openSealedKey, RegistryClient } from "../../registry/client.ts";
 import { nodeIdentity } from "./identity.ts";
 import { Links } from "./links.ts";
 import { type Carrier, Participation } from "./participation.ts";
@@ -90,6 +90,7 @@ export class Grid {
     this.#participation = new Participation({
       ...{ networks, client: this.#client, log, random: () => clock.random() },
       wanted: (id) => session.wanted.get(id),
+      openKey: (network, sealed) => openSealedKey(identity, network, sealed),
       onDoubt: () => session.doubt(),
     });
     this.#prober = new Prober({

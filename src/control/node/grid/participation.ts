@@ -3,8 +3,13 @@
  * key and port are told. A port that something here has is refused; the plan with another one comes by itself. Networks that were made
  * on this node are left alone.
  */
-import { type NetworkResource, parseNetworkResource } from "../../model/network-resource.ts";
-import { type RegistryClient, RegistryFault } from "../../registry/client.ts";
+import { parseNetworkResource } from "../../model/network-resource.ts";
+import {
+  type NodePart,
+  type RegistryClient,
+  RegistryFault,
+  type SealedKey,
+} from "../../registry/client.ts";
 import { PortTakenError } from "../ports.ts";
 import { Retries, Turns } from "../reconcile.ts";
 import type { NetworkSummary } from "../view.ts";
@@ -22,7 +27,9 @@ export interface ParticipationOptions {
   readonly networks: Carrier;
   readonly client: Pick<RegistryClient, "join" | "refuseLease">;
   /** What the registry wants of a network now; undefined: that there is none. */
-  readonly wanted: (id: string) => NetworkResource | undefined;
+  readonly wanted: (id: string) => NodePart | undefined;
+  /** The private key (base64, a secret) that a user has brought for this node in a network. Throws if it is not for it. */
+  readonly openKey: (network: string, sealed: SealedKey) => string;
   /** Something is not as the registry's last words say: has the difference asked for. */
   readonly onDoubt: () => void;
   readonly log: (level: "info" | "error", text: string) => void;
@@ -104,18 +111,25 @@ export class Participation {
       if (stored !== undefined) await networks.remove(id, { drain: true, isOfGrid: true });
       return;
     }
-    const wanted = parseNetworkResource(wish);
+    const { sealedKey, ...part } = wish;
+    const wanted = parseNetworkResource(part);
     const port = wanted.listenPort;
     if (port === undefined) throw new Error("the registry has leased no port for it yet");
+    let { publicKey } = stored ?? {};
     if (stored !== undefined && stored.resource.owner !== wanted.owner) {
       // Another user's: nothing of the one before, its key among it, is handed on.
       await networks.remove(id, { drain: true, isOfGrid: true });
+      publicKey = undefined;
     }
-    let { publicKey } = stored ?? {};
     const isThere = stored !== undefined && isSameNetwork(stored.resource, wanted);
     if (!isThere || stored.problem !== undefined) {
       try {
-        ({ publicKey } = await networks.apply(wanted, true));
+        // A network that is there keeps its key: another one is a rotation's to bring.
+        const isBrought = sealedKey !== undefined && publicKey === undefined;
+        const made = isBrought
+          ? { ...wanted, privateKey: this.#options.openKey(id, sealedKey) }
+          : wanted;
+        ({ publicKey } = await networks.apply(made, true));
       } catch (error) {
         if (!(error instanceof PortTakenError) || error.port !== port) throw error;
         await this.#refuse(id, port, error.message);

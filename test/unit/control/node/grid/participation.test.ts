@@ -6,7 +6,7 @@ import { RefusedError } from "../../../../../src/control/model/problem.ts";
 import { Participation } from "../../../../../src/control/node/grid/participation.ts";
 import type { GridNetwork } from "../../../../../src/control/node/grid/source.ts";
 import { PortTakenError } from "../../../../../src/control/node/ports.ts";
-import { RegistryFault } from "../../../../../src/control/registry/client.ts";
+import { type NodePart, RegistryFault } from "../../../../../src/control/registry/client.ts";
 
 const NETWORK: NetworkResource = {
   ...{ id: "x", name: "x", owner: "u", range: "10.1.0.0/16", subnet: "10.1.1.0/24", revision: 1 },
@@ -14,10 +14,11 @@ const NETWORK: NetworkResource = {
 };
 
 class Scene {
-  readonly wanted = new Map<string, NetworkResource>([["x", NETWORK]]);
+  readonly wanted = new Map<string, NodePart>([["x", NETWORK]]);
   readonly stored = new Map<string, GridNetwork>();
   readonly done: string[] = [];
   readonly logged: string[] = [];
+  readonly privateKeys: (string | undefined)[] = [];
   takenPort = 0;
   joinFault: Error | undefined;
   applyFault: Error | undefined;
@@ -31,6 +32,8 @@ class Scene {
           const resource = value as NetworkResource;
           expect(isOfGrid).toBe(true);
           this.done.push(`apply ${resource.id} ${resource.listenPort}`);
+          this.privateKeys.push(resource.privateKey);
+          expect(resource).not.toHaveProperty("sealedKey");
           if (this.applyFault !== undefined) throw this.applyFault;
           if (resource.listenPort === this.takenPort) {
             throw new PortTakenError(this.takenPort, `the listen port ${this.takenPort} is in use`);
@@ -56,6 +59,10 @@ class Scene {
         },
       },
       wanted: (id) => this.wanted.get(id),
+      openKey: (network, { box }) => {
+        if (box === "") throw new RefusedError("invalid", `the sealed key of ${network}`);
+        return "the opened key";
+      },
       onDoubt: () => {
         this.doubts += 1;
       },
@@ -94,6 +101,25 @@ describe("participation", () => {
     await scene.participation.follow(["x"]);
     expect(scene.done.slice(2)).toEqual(["apply x 2001", "join x key 2001"]);
     expect(scene.participation.problems).toEqual([]);
+    await scene.participation.stop();
+  });
+
+  it("a key that a user has sealed is the first one of a network, and no part of what is applied", async () => {
+    const scene = new Scene();
+    scene.wanted.set("x", { ...NETWORK, sealedKey: { publicKey: "key", box: "" } });
+    await scene.participation.follow(["x"]);
+    expect(scene.done).toEqual([]);
+    expect(scene.participation.problems).toMatchObject([{ problem: "the sealed key of x" }]);
+    scene.wanted.set("x", { ...NETWORK, sealedKey: { publicKey: "key", box: "b" } });
+    await scene.participation.follow(["x"]);
+    expect(scene.done).toEqual(["apply x 2000", "join x key 2000"]);
+    expect(scene.privateKeys).toEqual(["the opened key"]);
+    scene.wanted.set("x", {
+      ...{ ...NETWORK, revision: 2, internet: false },
+      sealedKey: { publicKey: "another", box: "b" },
+    });
+    await scene.participation.follow(["x"]);
+    expect(scene.privateKeys.slice(1)).toEqual([undefined]);
     await scene.participation.stop();
   });
 
