@@ -16,9 +16,10 @@ export function statusLines(status: NetworkStatus, now: number): string[] {
   const { id, name, nodes, pairs, faults } = status;
   const names = new Map(nodes.map((node) => [node.node, nameOf(node, nodes)]));
   const of = (node: string): string => names.get(node) ?? node;
-  const counts = new Map<string, number>();
-  for (const { path } of pairs) counts.set(path, (counts.get(path) ?? 0) + 1);
-  const sum = [...counts].map(([path, count]) => `${NAMES[path as PairStatus["path"]]} ${count}`);
+  const sum = Object.entries(NAMES).flatMap(([path, called]) => {
+    const count = pairs.filter((pair) => pair.path === path).length;
+    return count === 0 ? [] : [`${called} ${count}`];
+  });
   const down = pairs.filter(({ state }) => state === "down").length;
   const head = `${id} ${name}: ${nodes.length} nodes, ${pairs.length} pairs: ${sum.join(", ") || "none"}; down: ${down}`;
   return [

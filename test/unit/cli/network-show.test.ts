@@ -55,6 +55,15 @@ describe("a matrix", () => {
     ]);
   });
 
+  test("counts ways in one order, whichever pair is the first", () => {
+    const status = statusOf(3);
+    const [first, ...rest] = status.pairs;
+    const changed = [{ ...first!, path: "relay" as const, relays: ["id2"] }, ...rest];
+    expect(statusLines({ ...status, pairs: changed }, T0)[0]).toBe(
+      "ID net: 3 nodes, 3 pairs: IPv6 2, relay 1; down: 0",
+    );
+  });
+
   test("of fifty is lines", () => {
     const lines = statusLines(statusOf(50), T0);
     expect(lines).toHaveLength(1 + (50 * 49) / 2);
