@@ -254,6 +254,67 @@ labTest("a port that is taken is exchanged before peers know it, not after", asy
   await registry.end();
 });
 
+labTest("what peers report of two keys of one node moves no route", async (lab) => {
+  const registry = await Registry.start(lab);
+  const { user, network, nodes, keys } = await meshOf(registry, 3);
+  const [a, b, c] = nodes as [RegistryClient, RegistryClient, RegistryClient];
+  const oldKey = keys.get(a.keyId) ?? "";
+  const { publicKey: newKey } = generateKeys();
+  const wayTo = async (key: string): Promise<unknown> => {
+    const { endpoint, allowedIps } = (await peerOf(b, key)) ?? {};
+    return { endpoint, allowedIps };
+  };
+  const report = (oldAnswers: boolean, newAnswers: boolean): Promise<void> =>
+    b.reportLinks({
+      networks: [
+        {
+          network,
+          peers: [
+            { ...{ publicKey: oldKey, endpoint: "203.0.113.1:3000" }, ...seen(oldAnswers) },
+            { ...{ publicKey: newKey, endpoint: "203.0.113.1:3000" }, ...seen(newAnswers) },
+            {
+              ...{ publicKey: keys.get(c.keyId) ?? "", endpoint: "203.0.113.3:3000" },
+              ...seen(true),
+            },
+          ],
+        },
+      ],
+    });
+  const seen = (isAlive: boolean) => (isAlive ? { isAlive, handshakeAge: 1 } : { isAlive });
+  /** As if all had been so for long. */
+  const age = (): Promise<void> =>
+    registry.database.script(
+      `update link_reports set peers = (select jsonb_agg(jsonb_set(p, '{since}', '0')) from jsonb_array_elements(peers) p)`,
+    );
+  const rotate = async (): Promise<void> => {
+    await user.startRotation(network, a.keyId, { key: true, port: false });
+    await a.answerRotation(network, { publicKey: newKey });
+  };
+  const direct = await wayTo(oldKey);
+  expect(direct).toMatchObject({ endpoint: expect.stringContaining("203.0.113.1:") });
+  await rotate();
+  // The new key has not been used for long enough to believe that it never will: nobody is lost.
+  await report(true, false);
+  await age();
+  await report(true, false);
+  expect(await wayTo(oldKey)).toEqual(direct);
+  await confirmAll([b, c]);
+  // It is in use, which the peer has not said yet.
+  await report(false, true);
+  expect(await wayTo(oldKey)).toEqual(direct);
+  await report(true, false);
+  await age();
+  await report(true, false);
+  await a.switchedRotation(network);
+  expect(await wayTo(newKey)).toEqual(direct);
+  expect(await peerOf(b, oldKey)).toBeUndefined();
+  // From now on the one key is judged as any.
+  await report(false, false);
+  expect(await wayTo(newKey)).toMatchObject({ endpoint: undefined });
+  expect(registry.faults).toEqual([]);
+  await registry.end();
+});
+
 /** A node that believes its stream only, and whose handshakes are seen by whoever has its key and is asked. */
 class Player {
   readonly client: RegistryClient;

@@ -9,6 +9,7 @@ import {
   stamp,
   stampAll,
   TRIAL_MS,
+  withOneKey,
 } from "../../../../../src/control/registry/health/record.ts";
 import type { PeerLink } from "../../../../../src/control/registry/schemas.ts";
 
@@ -107,4 +108,17 @@ describe("a record", () => {
     expect(stampAll(gone, [], T0 + TRIAL_MS + AGAIN_MS, new Set())).toEqual([]);
     expect(stampAll([series([0, {}])], [], T0 + 1_000, new Set())).toEqual([]);
   });
+});
+
+test("of two keys of one peer the new one speaks once it answers", () => {
+  const keys = new Map([["new", "old"]]);
+  const other = series([0, { publicKey: "other", isAlive: false }]);
+  const old = series([0, { publicKey: "old" }]);
+  const unused = series([0, { publicKey: "new", isAlive: false, handshakeAge: undefined }]);
+  expect(withOneKey([other, old, unused], keys)).toEqual([other, old]);
+  const lost = series([0, { publicKey: "old" }], [8, { publicKey: "old", isAlive: false }]);
+  const used = series([8, { publicKey: "new", handshakeAge: 1 }]);
+  expect(withOneKey([used, lost, other], keys)).toEqual([other, { ...used, publicKey: "old" }]);
+  expect(withOneKey([lost, unused], keys)).toEqual([lost]);
+  expect(withOneKey([used], keys)).toEqual([{ ...used, publicKey: "old" }]);
 });
