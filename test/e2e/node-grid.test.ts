@@ -219,10 +219,12 @@ labTest(
     await b.untilReady();
     await populate([b], again);
     await untilAllReach([a, b], again);
+    // What peers report may move the plans of some, so that no node's revision is another's later on.
+    const { revision: known } = await a.grid();
     await c.join(grid.farm);
     await c.untilReady();
     await untilAllReach([a, b, c], again);
-    expect((await c.grid()).revision).toBeGreaterThanOrEqual((await a.grid()).revision ?? 0);
+    expect((await c.grid()).revision).toBeGreaterThanOrEqual(known ?? Number.POSITIVE_INFINITY);
     for (const node of [a, b, c]) {
       expect(await node.wirehaul(["node", "plan"])).toBe("nothing to do\n");
     }
