@@ -2,6 +2,7 @@
  * From rows to what each node of a network has to do: gathers what the planner needs, asks it, keeps what it says, and tells only those
  * nodes whose part is another one. The planner itself (who peers with whom) is `src/control/mesh`; here is only its shape.
  */
+import { lanAddresses } from "../mesh/lan.ts";
 import type { NetworkPeer, NetworkResource } from "../model/network-resource.ts";
 import type { Nic } from "../model/nic.ts";
 import { linksOf } from "./health/measure.ts";
@@ -313,7 +314,7 @@ function underlayOf(members: readonly MemberRow[]): PlanUnderlay {
   const links = new Map<string, ReadonlyMap<string, Omit<Link, "node">>>();
   for (const { node, census, reachability } of members) {
     const { v4, v6, relay, links: measured } = reachability ?? NOWHERE;
-    const lan = (census ?? []).flatMap(({ up, addresses }) => (up ? addresses : []));
+    const lan = lanAddresses(census ?? []);
     nodes.set(node, { id: node, v4, v6, lan, relay });
     links.set(node, new Map(measured.map((link) => [link.node, link])));
   }
