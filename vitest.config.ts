@@ -6,6 +6,7 @@ const WAITING = [
   "bus*",
   "census",
   "cookie",
+  "grid",
   "nat-keepalive",
   "node-*",
   "registry*",

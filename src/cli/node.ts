@@ -9,7 +9,6 @@ import type { Explanation } from "../control/node/explain.ts";
 import type { DryRun } from "../control/node/networks.ts";
 import type { PortList } from "../control/node/ports.ts";
 import type { NetworkDetails, NetworkSummary } from "../control/node/view.ts";
-import { runNode } from "./node/run.ts";
 import {
   detailLines,
   explanationLines,
@@ -78,6 +77,8 @@ export async function nodeCommands(args: readonly string[]): Promise<number> {
     )
     .option("--respond <port>", "answers other nodes at this UDP port, and from the one after")
     .action(async ({ host, ...flags }: RunFlags) => {
+      // What asks a node is not to wait until all that is one has been read.
+      const { runNode } = await import("./node/run.ts");
       code = await runNode({ ...flags, hosts: host });
     });
   const ask = async <Answer>(

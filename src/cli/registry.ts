@@ -1,16 +1,14 @@
-/** `wirehaul registry ...`: the registry itself, its backups, identities, and what farmers and admins ask of it. */
+/**
+ * `wirehaul registry ...`: the registry itself, its backups, identities, and what farmers and admins ask of it. What asks a registry is not to
+ * wait until all that is one has been read: that is imported when it is needed.
+ */
 import { writeFileSync } from "node:fs";
 import { Command } from "commander";
-import { planNetwork } from "../control/mesh/network-plan.ts";
 import { Identity } from "../control/registry/client.ts";
-import { planAll } from "../control/registry/full-plan.ts";
-import { type BackupSummary, backUp, restore } from "../control/registry/store/backup.ts";
-import type { Database } from "../control/registry/store/database.ts";
-import { type DatabasePlace, openDatabase } from "../control/registry/store/open.ts";
-import { Store } from "../control/registry/store/store.ts";
+import type { DatabasePlace } from "../control/registry/store/open.ts";
 import { runProgram } from "./program.ts";
 import { type Asking, asking, clientOf, print } from "./registry/asking.ts";
-import { type RegistryRunOptions, runRegistry } from "./registry/run.ts";
+import type { RegistryRunOptions } from "./registry/run.ts";
 
 /** Runs `wirehaul registry ARGS`; returns the exit code. */
 export async function registryCommands(args: readonly string[]): Promise<number> {
@@ -32,6 +30,8 @@ export async function registryCommands(args: readonly string[]): Promise<number>
     )
     .option("--respond <port>", "tells nodes whether they can be reached, as wirehaul node does")
     .action(async (flags: RegistryRunOptions) => {
+      const { runRegistry } = await import("./registry/run.ts");
+      const { planNetwork } = await import("../control/mesh/network-plan.ts");
       code = await runRegistry({ planNetwork, ...flags });
     });
   onStore(registry.command("plan"))
@@ -39,23 +39,20 @@ export async function registryCommands(args: readonly string[]): Promise<number>
       "plans all networks anew, as after an update with other rules; nodes hear what differs",
     )
     .action(async (flags: DatabasePlace) => {
-      await withStore(flags, async (database) => {
-        const store = new Store(database);
-        const entry = new URL("./registry/plan-thread.js", import.meta.url).href;
-        const options = { store, url: flags.database, planNetwork, entry };
-        const { networks, changed } = await planAll(options);
-        process.stdout.write(`${networks} networks planned, ${changed} differ\n`);
-      });
+      const { planAllOf } = await import("./registry/offline.ts");
+      process.stdout.write(`${await planAllOf(flags)}\n`);
     });
   onStore(registry.command("backup <file>"))
     .description("writes all of it into one file; of a --data folder while no registry runs on it")
     .action(async (file: string, flags: DatabasePlace) => {
-      await withStore(flags, async (database) => report(file, await backUp(database, file)));
+      const { backUpTo } = await import("./registry/offline.ts");
+      process.stdout.write(`${await backUpTo(file, flags)}\n`);
     });
   onStore(registry.command("restore <file>"))
     .description("fills an empty database from such a file")
     .action(async (file: string, flags: DatabasePlace) => {
-      await withStore(flags, async (database) => report(file, await restore(database, file)));
+      const { restoreFrom } = await import("./registry/offline.ts");
+      process.stdout.write(`${await restoreFrom(file, flags)}\n`);
     });
   registry
     .command("key")
@@ -131,20 +128,4 @@ function onStore(command: Command): Command {
   return command
     .option("--data <folder>", "a folder of its own: PostgreSQL in this process")
     .option("--database <url>", "a PostgreSQL server: postgres://...");
-}
-
-async function withStore(
-  place: DatabasePlace,
-  run: (database: Database) => Promise<void>,
-): Promise<void> {
-  const database = await openDatabase(place, () => undefined);
-  try {
-    await run(database);
-  } finally {
-    await database.close();
-  }
-}
-
-function report(file: string, { rows, version }: BackupSummary): void {
-  process.stdout.write(`${file}: ${rows} rows, version ${version}\n`);
 }

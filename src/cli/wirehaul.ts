@@ -1,10 +1,8 @@
-/** `wirehaul COMMAND ...`: what a person types. Each command is a module of its own; this one only chooses. */
+/**
+ * `wirehaul COMMAND ...`: what a person types. Each command is a module of its own; this one only chooses, and reads no other: a
+ * registry's modules take a second to read.
+ */
 import { VERSION } from "../version.ts";
-import { demo } from "./demo.ts";
-import { networkCommands } from "./network.ts";
-import { nodeCommands } from "./node.ts";
-import { registryCommands } from "./registry.ts";
-import { status } from "./status.ts";
 
 const USAGE = `Usage: wirehaul COMMAND [OPTIONS]
 
@@ -30,17 +28,19 @@ export async function main(args: readonly string[]): Promise<number> {
   const [command, ...rest] = args;
   switch (command) {
     case "status":
-      return await status(rest);
+      return await (await import("./status.ts")).status(rest);
     case "demo":
-      return await demo(rest);
+      return await (await import("./demo.ts")).demo(rest);
     case "node":
-      return await nodeCommands(args);
+      return await (await import("./node.ts")).nodeCommands(args);
     case "network":
-      return rest.includes("--local") ? await nodeCommands(args) : await networkCommands(args);
+      return rest.includes("--local")
+        ? await (await import("./node.ts")).nodeCommands(args)
+        : await (await import("./network.ts")).networkCommands(args);
     case "explain":
-      return await networkCommands(args);
+      return await (await import("./network.ts")).networkCommands(args);
     case "registry":
-      return await registryCommands(args);
+      return await (await import("./registry.ts")).registryCommands(args);
     case "--version":
       process.stdout.write(`wirehaul v${VERSION}\n`);
       return 0;

@@ -19,6 +19,9 @@ const KINDS: readonly (readonly [string, (lab: Lab) => Promise<DatabasePlace>])[
   ["a server", async (lab) => ({ database: await (await Postgres.start(lab)).database("grid") })],
 ];
 
+/** Some thirty programs, one after the other. */
+const COMMANDS_MS = 240_000;
+
 const refused = (code: string, message = ""): object =>
   expect.objectContaining({ code, message: expect.stringContaining(message) });
 
@@ -331,7 +334,7 @@ describe.each(KINDS)("in %s", (_kind, makePlace) => {
 
 labTest("who asks too much is told to wait, others are not", async (lab) => {
   const grid = new Grid(lab, { data: join(lab.folder, "registry") });
-  const { url } = await grid.start(0, "--rate-per-key", "40", "--rate-per-address", "10000");
+  const { url } = await grid.start(0, "--rate-per-key", "5", "--rate-per-address", "10000");
   const user = await grid.user(url);
   const codes = await Promise.all(
     Array.from({ length: 400 }, () =>
@@ -341,7 +344,7 @@ labTest("who asks too much is told to wait, others are not", async (lab) => {
       ),
     ),
   );
-  expect(codes.filter((code) => code === "done").length).toBeGreaterThanOrEqual(160);
+  expect(codes.filter((code) => code === "done").length).toBeGreaterThanOrEqual(20);
   expect(codes).toContain("too_many");
   expect(await grid.client(url).me()).toMatchObject({ kind: "user", role: "admin" });
   const controller = new AbortController();
@@ -462,4 +465,5 @@ labTest(
     const again = await other.start();
     expect(await other.client(again.url).nodes()).toMatchObject([{ id: node.keyId, name: "ox" }]);
   },
+  COMMANDS_MS,
 );

@@ -36,7 +36,11 @@ export interface Neighbourhood {
   readonly networkBits: number;
 }
 
-export function neighbourhoodOf({ v4, v6, lan }: GridNode): Neighbourhood {
+export function neighbourhoodOf({
+  v4,
+  v6,
+  lan,
+}: Pick<GridNode, "v4" | "v6" | "lan">): Neighbourhood {
   const sites6 = outsides(v6).map((text) =>
     formatCidr(networkOf({ ...cidrOf(text), length: SITE_LENGTH6 })),
   );

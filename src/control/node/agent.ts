@@ -392,7 +392,7 @@ export class Agent {
 
   async #publish(nics: readonly Nic[]): Promise<void> {
     const published = { nics, ...this.#beside() };
-    const { reachability } = published;
+    const reachability = this.#outside.state ?? null;
     const report = { nics, reachability, ports: this.#takenPorts() };
     const isOld = (await this.#grid?.publish(report)) ?? true;
     if (isOld) await this.#options.publish(published);

@@ -10,6 +10,8 @@ import type { Reachability, Standing } from "../../registry/schemas.ts";
 export interface Measured {
   readonly verdict: "public" | "hidden" | "unknown";
   readonly address: string | null;
+  /** The address that others see, with a port. */
+  readonly seen: string | null;
 }
 
 export interface Report {
@@ -83,7 +85,9 @@ function standingOf(measured: Measured | undefined, hasWay: boolean): Standing {
     return { kind: "public", addresses: [measured.address] };
   }
   // Not measured, or nobody gets in: it can begin, and whether that works its probes show.
-  return measured?.verdict === "hidden" || hasWay ? { kind: "hidden" } : { kind: "none" };
+  if (measured?.verdict !== "hidden" && !hasWay) return { kind: "none" };
+  const [, seenAs] = /^\[?(.+?)\]?:\d+$/.exec(measured?.seen ?? "") ?? [];
+  return { kind: "hidden", ...(seenAs === undefined ? {} : { seenAs }) };
 }
 
 /** Whether packets of a family get out at all: by a gateway, or in the LAN. */

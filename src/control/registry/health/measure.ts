@@ -5,7 +5,7 @@
  * nobody draws others' traffic by a small number; a LAN counts as long as neither side sees it fail.
  */
 import type { FamilyName, GridNode, Measured, Probe } from "../../mesh/grid.ts";
-import { bare } from "../../mesh/lan.ts";
+import { bare, mayBeNeighbours, type Neighbourhood, neighbourhoodOf } from "../../mesh/lan.ts";
 import { addressText, cidrOf } from "../../model/cidr.ts";
 import { hostOf, type PeerRecord } from "./record.ts";
 
@@ -14,21 +14,42 @@ export type Place = "lan" | FamilyName;
 /** What the planner's input has of a node, as far as it is needed here. */
 export type Located = Pick<GridNode, "id" | "v4" | "v6" | "lan">;
 
-/** By what an address reaches a node: its own LAN address, or else a family of the underlay. */
-export function placeOf(address: string, to: Located): Place {
+/**
+ * By what an address reaches a node: its own address in a LAN that both may be in, or else a family of the underlay. All have an address of their
+ * NIC where there is no NAT, so that alone tells nothing.
+ */
+export function placeOf(address: string, from: Located, to: Located): Place {
   const plain = plainOf(address);
   const family: FamilyName = plain.includes(":") ? "v6" : "v4";
   const standing = to[family];
   if (standing.kind === "public" && standing.addresses.map(plainOf).includes(plain)) return family;
-  return to.lan.some((own) => plainOf(bare(own)) === plain) ? "lan" : family;
+  if (!to.lan.some((own) => plainOf(bare(own)) === plain)) return family;
+  return mayBeNeighbours(placeIn(from), placeIn(to)) ? "lan" : family;
 }
 
-/** What a record says of the way to a node; `base`: what was measured outside the tunnel. */
-export function measuredOf(record: PeerRecord, to: Located, base: Measured = {}): Measured {
+/** Objects of the input are never changed, so what was found stays true. */
+const neighbourhoods = new WeakMap<Located, Neighbourhood>();
+
+function placeIn(node: Located): Neighbourhood {
+  let found = neighbourhoods.get(node);
+  if (found === undefined) {
+    found = neighbourhoodOf(node);
+    neighbourhoods.set(node, found);
+  }
+  return found;
+}
+
+/** What a node's record says of the way to another; `base`: what was measured outside the tunnel. */
+export function measuredOf(
+  record: PeerRecord,
+  from: Located,
+  to: Located,
+  base: Measured = {},
+): Measured {
   const { isAlive, isDead, endpoint, latencyMs, failed = [] } = record;
   const address = endpoint === undefined ? undefined : hostOf(endpoint);
-  const place = address === undefined ? undefined : placeOf(address, to);
-  const failedPlaces = failed.map((one) => ({ ...one, place: placeOf(one.address, to) }));
+  const place = address === undefined ? undefined : placeOf(address, from, to);
+  const failedPlaces = failed.map((one) => ({ ...one, place: placeOf(one.address, from, to) }));
   const lan = new Map((base.lan ?? []).map((probe) => [plainOf(bare(probe.address)), probe]));
   for (const one of failedPlaces) {
     if (one.place !== "lan") continue;
@@ -81,14 +102,19 @@ export function linksOf(
       row = new Map();
       links.set(node, row);
     }
+    const from = nodes.get(node);
     for (const record of records) {
       const other = nodeOf.get(record.publicKey);
       const to = other === undefined ? undefined : nodes.get(other);
-      if (to === undefined || to.id === node) continue;
-      row.set(to.id, measuredOf(record, to, row.get(to.id)));
+      if (from === undefined || to === undefined || to.id === node) continue;
+      row.set(to.id, measuredOf(record, from, to, row.get(to.id)));
       reported.push([node, to.id]);
       const { endpoint } = record;
-      if (record.isDead && endpoint !== undefined && placeOf(hostOf(endpoint), to) === "lan") {
+      if (
+        record.isDead &&
+        endpoint !== undefined &&
+        placeOf(hostOf(endpoint), from, to) === "lan"
+      ) {
         lostLans.add(pairOf(node, to.id));
       }
     }

@@ -83,7 +83,7 @@ export function pairsOf(
   const side = (from: string, to: string): SideStatus => {
     const member = memberOf.get(from)!;
     const record = table.get(from)?.get(memberOf.get(to)?.public_key ?? "");
-    return sideOf(member, record, nodes.get(to), at);
+    return sideOf(member, record, { from: nodes.get(from), to: nodes.get(to) }, at);
   };
   const pairs: PairStatus[] = [];
   for (const [index, { node: from }] of members.entries()) {
@@ -119,7 +119,7 @@ export function pairsOf(
 function sideOf(
   { silent, reported }: StatusMember,
   record: PeerRecord | undefined,
-  to: Located | undefined,
+  { from, to }: Readonly<Record<"from" | "to", Located | undefined>>,
   at: number,
 ): SideStatus {
   if (record === undefined || record.isAlive === undefined) return { state: "unknown" };
@@ -131,7 +131,9 @@ function sideOf(
     ...(roundTripMs === undefined ? {} : { roundTripMs }),
     ...(loss === undefined ? {} : { loss }),
     since: new Date(since).toISOString(),
-    ...(endpoint === undefined || to === undefined ? {} : { path: placeOf(hostOf(endpoint), to) }),
+    ...(endpoint === undefined || from === undefined || to === undefined
+      ? {}
+      : { path: placeOf(hostOf(endpoint), from, to) }),
   };
 }
 

@@ -13,11 +13,14 @@ const NIC: Nic = {
   ...{ carrier: true, up: true, routes: [], gateways: [] },
   addresses: ["192.168.1.5/24", "fe80::1/64"],
 };
-const HIDDEN = { verdict: "hidden", address: null } as const;
-const UNKNOWN = { verdict: "unknown", address: null } as const;
+const HIDDEN = { verdict: "hidden", address: null, seen: "203.0.113.7:0" } as const;
+const UNKNOWN = { verdict: "unknown", address: null, seen: null } as const;
 const REPORT: Report = {
   nics: [NIC],
-  reachability: { ipv4: { verdict: "public", address: "192.0.2.1" }, ipv6: UNKNOWN },
+  reachability: {
+    ipv4: { verdict: "public", address: "192.0.2.1", seen: "192.0.2.1:0" },
+    ipv6: UNKNOWN,
+  },
   ports: [3_000, 1_100],
   relay: { isAllowed: true, load: 0.25 },
 };
@@ -41,6 +44,14 @@ describe("reachability", () => {
         relay: { isAllowed: false },
       });
     }
+    // What tells neighbours behind one NAT: the address that others see.
+    const seen = { ...HIDDEN, seen: "[2001:db8::5]:0" };
+    expect(reachabilityOf({ ...REPORT, reachability: { ipv4: HIDDEN, ipv6: seen } })).toMatchObject(
+      {
+        v4: { kind: "hidden", seenAs: "203.0.113.7" },
+        v6: { kind: "hidden", seenAs: "2001:db8::5" },
+      },
+    );
     const down = { ...global, up: false };
     expect(reachabilityOf({ ...REPORT, nics: [down], reachability: null })).toMatchObject({
       v4: { kind: "none" },

@@ -22,7 +22,12 @@ import {
 
 const R1 = node("r1", publicAt("198.51.100.1"), { v6: publicAt("2001:db8::1") });
 const R2 = node("r2", publicAt("198.51.100.2"), { v6: publicAt("2001:db8::2") });
-const LAN_A = node("a", HIDDEN, { lan: ["192.168.1.5/24"] });
+const LAN_A = node("a", HIDDEN, {
+  v6: { kind: "hidden", seenAs: "2001:db8:a::5" },
+  lan: ["192.168.1.5/24", "2001:db8:a::5/64"],
+});
+const firewalled = (id: string, address: string): GridNode =>
+  node(id, NONE, { v6: { kind: "hidden", seenAs: address }, lan: [`${address}/64`] });
 const LAN_B = node("b", HIDDEN, { lan: ["192.168.1.6/24", "fd00::6/64"] });
 
 function record(to: string, rest: Partial<PeerRecord> = {}): PeerRecord {
@@ -55,31 +60,34 @@ describe("a place", () => {
     ["fd00::6", LAN_B, "lan"],
     // What a NAT shows.
     ["203.0.113.9", LAN_B, "v4"],
+    // Its own address, seen from elsewhere: a firewall without a NAT. From its own site it is the LAN.
+    ["2001:db8:f::2", firewalled("f", "2001:db8:f::2"), "v6"],
+    ["2001:db8:a::9", firewalled("f", "2001:db8:a::9"), "lan"],
     // A public node's own address is no LAN.
     ["198.51.100.9", node("p", publicAt("198.51.100.9"), { lan: ["198.51.100.9/24"] }), "v4"],
   ] as const)("%s is %s", (address, to, place) => {
-    expect(placeOf(address, to)).toBe(place);
+    expect(placeOf(address, LAN_A, to)).toBe(place);
   });
 });
 
 describe("measured", () => {
   test("alive: the family in use, and no other", () => {
-    expect(measuredOf(record("r1"), R1)).toEqual({ v4: { isReached: true, latencyMs: 10 } });
+    expect(measuredOf(record("r1"), LAN_A, R1)).toEqual({ v4: { isReached: true, latencyMs: 10 } });
   });
 
   test("dead: both families, the one not tried is suspected; what never worked stays so", () => {
-    expect(measuredOf(dead("r1"), R1)).toEqual({
+    expect(measuredOf(dead("r1"), LAN_A, R1)).toEqual({
       v4: { isReached: false, lost: "failed" },
       v6: { isReached: false, lost: "suspected" },
     });
     const base: Measured = { v6: { isReached: false } };
-    expect(measuredOf(dead("r1"), R1, base).v6).toEqual({ isReached: false });
+    expect(measuredOf(dead("r1"), LAN_A, R1, base).v6).toEqual({ isReached: false });
   });
 
   test("a LAN that fails takes no family away", () => {
     const endpoint = "192.168.1.6:3000";
     const failed = [{ address: "192.168.1.6", at: 0 }];
-    expect(measuredOf(dead("b", { endpoint, failed }), LAN_B)).toEqual({
+    expect(measuredOf(dead("b", { endpoint, failed }), LAN_A, LAN_B)).toEqual({
       lan: [{ address: "192.168.1.6", isReached: false }],
     });
   });

@@ -8,7 +8,7 @@ import { gridOf, HIDDEN, keyOf, NONE, node, publicAt } from "../../mesh/grids.ts
 const T0 = 1_700_000_000_000;
 const RELAY = node("r", publicAt("198.51.100.1"));
 const A = node("a", HIDDEN, { lan: ["192.168.1.5/24"] });
-const B = node("b", HIDDEN);
+const B = node("b", HIDDEN, { lan: ["192.168.1.6/24"] });
 
 const says = (to: string, rest: Partial<PeerRecord> = {}): PeerRecord => ({
   ...{ publicKey: keyOf(to), isAlive: true, isDead: false, wasAlive: true, since: T0 },
