@@ -40,7 +40,7 @@ export interface SessionOptions {
   readonly onDeleted: () => void;
 }
 
-/** As the issue has it: each 30 s; ours: a tenth more or less, so that nodes don't beat in step. */
+/** Ours: a sign of life each 30 s, a tenth more or less, so that nodes don't beat in step. */
 const BEAT_MS = 30_000;
 const BEAT_JITTER = 0.1;
 /** Ours: the stream brings a change within a second or so; later than that it was missed. */
