@@ -66,16 +66,6 @@ async function untilAllReach(
   }
 }
 
-/** Echo requests that have come to a workload (RFC 5097's counters, /proc/net/snmp). */
-async function echoesAt(node: GridNode, { network }: Tenant): Promise<number> {
-  const text = await node.exec(["cat", "/proc/net/snmp"], workloadName(network));
-  const [names = [], values = []] = text
-    .split("\n")
-    .filter((line) => line.startsWith("Icmp:"))
-    .map((line) => line.split(" "));
-  return Number(values[names.indexOf("InEchos")]);
-}
-
 async function pingFrom(node: GridNode, { network }: Tenant, address: string): Promise<void> {
   const command = ["ping", "-n", "-c", `${PINGS}`, "-i", "0.05", "-W", "1", address];
   await node.attempt(command, workloadName(network));
@@ -89,7 +79,8 @@ async function arrivals(
   address: string,
   all: readonly Tenant[],
 ): Promise<number[]> {
-  const count = (): Promise<number[]> => Promise.all(all.map((one) => echoesAt(to, one)));
+  const count = (): Promise<number[]> =>
+    Promise.all(all.map((one) => to.echoes(workloadName(one.network))));
   const before = await count();
   await pingFrom(from, tenant, address);
   return (await count()).map((value, at) => value - before[at]!);

@@ -148,6 +148,16 @@ export class LabMachine {
     return (await this.attempt(command, namespace)).code === 0;
   }
 
+  /** IPv4 echo requests that have arrived in a namespace (RFC 5097's counters, /proc/net/snmp). */
+  async echoes(namespace: string): Promise<number> {
+    const text = await this.exec(["cat", "/proc/net/snmp"], namespace);
+    const [names = [], values = []] = text
+      .split("\n")
+      .filter((line) => line.startsWith("Icmp:"))
+      .map((line) => line.split(" "));
+    return Number(values[names.indexOf("InEchos")]);
+  }
+
   async untilReaches(target: string, namespace?: string): Promise<void> {
     await until(`${this.label} ${namespace ?? ""} reaches ${target}`, () =>
       this.reaches(target, namespace),

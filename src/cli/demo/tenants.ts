@@ -179,19 +179,9 @@ async function reachesOwn(a: LabMachine, tenant: Tenant): Promise<Check> {
   };
 }
 
-/** Echo requests that have arrived in a workload (RFC 5097's counters, /proc/net/snmp). */
-async function echoes(machine: LabMachine, namespace: string): Promise<number> {
-  const text = await machine.exec(["cat", "/proc/net/snmp"], namespace);
-  const [names = [], values = []] = text
-    .split("\n")
-    .filter((line) => line.startsWith("Icmp:"))
-    .map((line) => line.split(" "));
-  return Number(values[names.indexOf("InEchos")]);
-}
-
 async function arrivesInOwn(a: LabMachine, b: LabMachine): Promise<Check> {
   const count = (): Promise<number[]> =>
-    Promise.all(TENANTS.map((tenant) => echoes(b, placeName(tenant, "w"))));
+    Promise.all(TENANTS.map((tenant) => b.echoes(placeName(tenant, "w"))));
   const before = await count();
   const { sent } = await ping(place(a, "red"), SHARED4, BURST);
   const after = await count();
@@ -207,9 +197,9 @@ async function isHidden(a: LabMachine, b: LabMachine): Promise<Check> {
   const red = place(a, "red");
   await warmUp(red, RED_ONLY);
   const own = await ping(red, RED_ONLY, BURST);
-  const before = await echoes(b, placeName("red", "only"));
+  const before = await b.echoes(placeName("red", "only"));
   const others = await ping(place(a, "green"), RED_ONLY, SILENCE);
-  const arrived = (await echoes(b, placeName("red", "only"))) - before;
+  const arrived = (await b.echoes(placeName("red", "only"))) - before;
   return {
     title: `${RED_ONLY}, red's`,
     isGood: isAnswered(own) && others.received === 0 && arrived === 0,

@@ -2,6 +2,7 @@
  * What the node tells the registry of itself: NICs, ports that can't be leased, whether it can be reached. Each part is sent when it differs
  * from what has arrived. What is sent of reachability is what was measured (docs/networkd.md, item 30), never what addresses look like.
  */
+import { addressOfEndpoint } from "../../model/endpoint.ts";
 import type { Nic } from "../../model/nic.ts";
 import type { RegistryClient } from "../../registry/client.ts";
 import type { Reachability, Standing } from "../../registry/schemas.ts";
@@ -86,8 +87,8 @@ function standingOf(measured: Measured | undefined, hasWay: boolean): Standing {
   }
   // Not measured, or nobody gets in: it can begin, and whether that works its probes show.
   if (measured?.verdict !== "hidden" && !hasWay) return { kind: "none" };
-  const [, seenAs] = /^\[?(.+?)\]?:\d+$/.exec(measured?.seen ?? "") ?? [];
-  return { kind: "hidden", ...(seenAs === undefined ? {} : { seenAs }) };
+  const seen = measured?.seen ?? undefined;
+  return { kind: "hidden", ...(seen === undefined ? {} : { seenAs: addressOfEndpoint(seen) }) };
 }
 
 /** Whether packets of a family get out at all: by a gateway, or in the LAN. */

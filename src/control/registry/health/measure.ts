@@ -7,7 +7,8 @@
 import type { FamilyName, GridNode, Measured, Probe } from "../../mesh/grid.ts";
 import { bare, mayBeNeighbours, type Neighbourhood, neighbourhoodOf } from "../../mesh/lan.ts";
 import { addressText, cidrOf } from "../../model/cidr.ts";
-import { hostOf, type PeerRecord } from "./record.ts";
+import { addressOfEndpoint } from "../../model/endpoint.ts";
+import type { PeerRecord } from "./record.ts";
 
 export type Place = "lan" | FamilyName;
 
@@ -47,7 +48,7 @@ export function measuredOf(
   base: Measured = {},
 ): Measured {
   const { isAlive, isDead, endpoint, latencyMs, failed = [] } = record;
-  const address = endpoint === undefined ? undefined : hostOf(endpoint);
+  const address = endpoint === undefined ? undefined : addressOfEndpoint(endpoint);
   const place = address === undefined ? undefined : placeOf(address, from, to);
   const failedPlaces = failed.map((one) => ({ ...one, place: placeOf(one.address, from, to) }));
   const lan = new Map((base.lan ?? []).map((probe) => [plainOf(bare(probe.address)), probe]));
@@ -113,7 +114,7 @@ export function linksOf(
       if (
         record.isDead &&
         endpoint !== undefined &&
-        placeOf(hostOf(endpoint), from, to) === "lan"
+        placeOf(addressOfEndpoint(endpoint), from, to) === "lan"
       ) {
         lostLans.add(pairOf(node, to.id));
       }

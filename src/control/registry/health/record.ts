@@ -2,7 +2,9 @@
  * What is kept of a node's word on one peer: the newest figures, since when it is so, and which addresses have failed. Pure: the time is an
  * argument, in milliseconds since 1970, of the database's clock. It does not know whose key a peer is.
  */
+
 import { settleLatency } from "../../mesh/settle.ts";
+import { addressOfEndpoint } from "../../model/endpoint.ts";
 import type { PeerLink } from "../schemas.ts";
 
 /** An address at which the peer did not answer. */
@@ -31,11 +33,6 @@ export const TRIAL_MS = 30_000;
 export const AGAIN_MS: number = 10 * 60_000;
 /** Ours: more than a node has. */
 const FAILED_MAX = 16;
-
-/** The address of "ADDRESS:PORT" or "[ADDRESS]:PORT". */
-export function hostOf(endpoint: string): string {
-  return endpoint.slice(0, endpoint.lastIndexOf(":")).replace(/^\[|\]$/g, "");
-}
 
 /**
  * The record after a report. `isRouteless`: the peer has no prefixes, so it was not pinged: an old session, which still looks good, does
@@ -182,5 +179,5 @@ function isTrialOver({ isAlive, since }: PeerRecord, at: number): boolean {
 }
 
 function addressOf({ endpoint }: Pick<PeerLink, "endpoint">): string | undefined {
-  return endpoint === undefined ? undefined : hostOf(endpoint);
+  return endpoint === undefined ? undefined : addressOfEndpoint(endpoint);
 }

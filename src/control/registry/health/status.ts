@@ -2,10 +2,11 @@
 import { pathOf } from "../../mesh/explain.ts";
 import type { NetworkPlan } from "../../mesh/network-plan.ts";
 import type { Way } from "../../mesh/ways.ts";
+import { addressOfEndpoint } from "../../model/endpoint.ts";
 import type { Health } from "./judge.ts";
 import { type Located, type Place, placeOf } from "./measure.ts";
 import type { Path } from "./paths.ts";
-import { hostOf, type PeerRecord } from "./record.ts";
+import type { PeerRecord } from "./record.ts";
 
 /** "stale": all that is known is of nodes that are away. "unknown": nobody has said anything. */
 export type LinkState = "up" | "down" | "stale" | "unknown";
@@ -133,7 +134,7 @@ function sideOf(
     since: new Date(since).toISOString(),
     ...(endpoint === undefined || from === undefined || to === undefined
       ? {}
-      : { path: placeOf(hostOf(endpoint), from, to) }),
+      : { path: placeOf(addressOfEndpoint(endpoint), from, to) }),
   };
 }
 
