@@ -1,19 +1,22 @@
 #!/usr/bin/env node
 /**
- * `npm test`: types, lint, the unit project, then as root both end-to-end projects, one beside the other; what the second prints comes
- * when it has ended. Arguments go to Vitest (a file name, -t ...).
+ * `npm test`: types, lint, the unit project, then as root the three end-to-end projects side by side; what the others print comes
+ * when they have ended. With `--coverage` the unit project is measured (`layers.mjs`). Other arguments go to Vitest (a file
+ * name, -t ...).
  * The last line is `N passed, N failed` and, if so, `, N skipped`: all Vitest tests together; a failed check counts as one failure.
  * What failed, and why, is also added to the file that WIREHAUL_FAILURES names.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { appendFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { coverageArguments, printLayers } from "./layers.mjs";
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..");
-const FILTER = process.argv.slice(2);
+const IS_MEASURED = process.argv.includes("--coverage");
+const FILTER = process.argv.slice(2).filter((arg) => arg !== "--coverage");
 const BINARIES = join(ROOT, "node_modules", ".bin");
 
 function run(name, args) {
@@ -22,7 +25,10 @@ function run(name, args) {
 }
 
 function check(name, args) {
-  const isClean = run(name, args);
+  return verdict(name, run(name, args));
+}
+
+function verdict(name, isClean) {
   console.log(`${name}: ${isClean ? "clean" : "FAILED"}`);
   if (!isClean) tellFailure(`${name}: FAILED`);
   return { passed: 0, failed: isClean ? 0 : 1, skipped: 0 };
@@ -64,7 +70,7 @@ function count(report) {
   return total;
 }
 
-function projectArguments(project, output) {
+function projectArguments(project, output, more) {
   return [
     "run",
     "--project",
@@ -73,6 +79,7 @@ function projectArguments(project, output) {
     "--reporter=default",
     "--reporter=json",
     `--outputFile.json=${output}`,
+    ...more,
     ...FILTER,
   ];
 }
@@ -95,9 +102,9 @@ function read(project, output, isGreen) {
 }
 
 /** Runs one and shows what it prints, at once or when it has ended. */
-async function runProject(project, folder, isShownAtOnce = true) {
+async function runProject(project, folder, { isShownAtOnce, more = [] }) {
   const output = join(folder, `${project}.json`);
-  const program = spawn(join(BINARIES, "vitest"), projectArguments(project, output), {
+  const program = spawn(join(BINARIES, "vitest"), projectArguments(project, output, more), {
     cwd: ROOT,
     stdio: isShownAtOnce ? "inherit" : ["ignore", "pipe", "pipe"],
   });
@@ -112,16 +119,29 @@ async function runProject(project, folder, isShownAtOnce = true) {
   };
 }
 
+async function runUnit(folder) {
+  const isShownAtOnce = true;
+  if (!IS_MEASURED) return [(await runProject("unit", folder, { isShownAtOnce }))()];
+  const coverage = join(folder, "coverage");
+  const more = coverageArguments(coverage);
+  const tests = (await runProject("unit", folder, { isShownAtOnce, more }))();
+  // Vitest that breaks off leaves none; that is a failure already.
+  if (!existsSync(coverage)) return [tests];
+  return [tests, verdict("coverage", printLayers(coverage).length === 0)];
+}
+
 async function main() {
   const folder = mkdtempSync(join(tmpdir(), "wirehaul-test-"));
   const results = [];
   try {
     results.push(check("tsc", ["-p", "tsconfig.json"]));
     results.push(check("biome", ["check", "."]));
-    results.push((await runProject("unit", folder))());
+    results.push(...(await runUnit(folder)));
     if (process.getuid() === 0) {
-      const both = [runProject("e2e", folder), runProject("waiting", folder, false)];
-      for (const report of await Promise.all(both)) results.push(report());
+      const side = (project, isShownAtOnce = false) =>
+        runProject(project, folder, { isShownAtOnce });
+      const all = [side("e2e", true), side("node"), side("waiting")];
+      for (const report of await Promise.all(all)) results.push(report());
     } else console.log("e2e: not run, network namespaces need root");
   } finally {
     rmSync(folder, { recursive: true, force: true });
