@@ -13,7 +13,7 @@ const USAGE = `Usage: wirehaul COMMAND [OPTIONS]
                              a node of the grid, and what asks it (wirehaul node --help)
   network add|attach|detach|show|rm --local
                              networks on this node (wirehaul network --help)
-  network create|list|show|status|add-node|remove-node|delete|client
+  network create|list|show|status|add-node|remove-node|rotate|rotation|delete|client
                              networks over nodes of the grid, at a registry
   explain NODE NODE [--network NAME]
                              why two nodes meet as they do, and what stands in the way of better

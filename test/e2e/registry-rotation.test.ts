@@ -83,7 +83,7 @@ labTest(
         { kind: "watch", network, node: a.keyId, publicKey: newKey },
       ]);
     }
-    expect(await tasks(a)).toEqual([]);
+    expect(await tasks(a)).toEqual([{ kind: "keep", network, publicKey: newKey, port: newPort }]);
     await expect(a.switchedRotation(network)).rejects.toEqual(refused("conflict", "when told"));
     await expect(a.reportRotation(network, a.keyId, { revision: 999 })).rejects.toEqual(
       refused("missing", "is no peer"),

@@ -172,3 +172,31 @@ test("a peer that has roamed is left where it is until another endpoint is wante
   const endpoint = changed.find((operation) => operation.op === "endpoint");
   expect(endpoint === undefined ? "" : formatEndpointText(endpoint)).toBe("192.0.2.9:2001");
 });
+
+test("another key or port calls each peer that was there and has an endpoint, at once; else nobody is called", () => {
+  const twin = new Twin();
+  const peer = (number: number, more: Partial<NetworkPeer>): NetworkPeer => ({
+    ...{ publicKey: keyText(100 + number), allowedIps: [], keepalive: 0 as const },
+    ...more,
+  });
+  const peers = [
+    peer(1, { endpoint: "192.0.2.9:2001", keepalive: 25 }),
+    peer(2, { endpoint: "192.0.2.9:2002" }),
+    peer(3, { keepalive: 25 }),
+  ];
+  const wanted: WantedSettings = { privateKey: keyText(1), listenPort: 3000, peers };
+  /** Ports of whom it sent something to. */
+  const called = (): number[] => {
+    const ports = twin.node.outgoing.map(({ to }) => Number(to.split(":")[1]));
+    twin.node.outgoing.length = 0;
+    return ports.sort();
+  };
+  twin.reach(wanted);
+  // The keepalive that is turned on is sent, as ever.
+  expect(called()).toEqual([2001]);
+  const fresh = peer(4, { endpoint: "192.0.2.9:2004" });
+  twin.reach({ ...wanted, privateKey: keyText(2), peers: [...peers, fresh] });
+  expect(called()).toEqual([2001, 2002]);
+  twin.reach({ ...wanted, privateKey: keyText(2), peers: [...peers, fresh] });
+  expect(called()).toEqual([]);
+});

@@ -4,6 +4,7 @@ import type { NetworkDetails } from "../../control/registry/client.ts";
 import { type Asking, asking, clientOf, print } from "../registry/asking.ts";
 import { type AddClient, addClient } from "./client.ts";
 import { networkIdOf, nodeIdsOf } from "./names.ts";
+import { addRotationCommands } from "./rotate.ts";
 import { statusLines } from "./show.ts";
 
 interface Revision {
@@ -91,6 +92,7 @@ export function addNetworkCommands(network: Command): void {
       await client.deleteNetwork(await networkIdOf(client, text), revisionOf(flags));
     },
   );
+  addRotationCommands(network);
   const client = network.command("client").description("machines outside the grid");
   changing(
     client,

@@ -2,10 +2,8 @@
  * The networks of a node: what is desired of them, kept on disk, and made so on the machine. Changes are ordered within one network and
  * concurrent across networks; a create that fails leaves nothing; what fails later is tried again for ever, and stops no other network.
  */
-import { existsSync } from "node:fs";
 import { loadNative } from "../../io/load-native.ts";
 import type { InterfaceStatus } from "../../lane/status.ts";
-import { namespacePath } from "../linux/ip.ts";
 import type { DesiredNetwork, PortLease } from "../model/desired-state.ts";
 import { tunName } from "../model/names.ts";
 import { type NetworkResource, parseNetworkResource } from "../model/network-resource.ts";
@@ -17,6 +15,7 @@ import { Devices } from "./devices.ts";
 import { DEFAULT_EXIT, type ExitSettings, exitClash, freeExitIndex } from "./exit.ts";
 import { freshKey } from "./fresh-key.ts";
 import { checkSource, type GridNetwork, gridNetworkOf } from "./grid/source.ts";
+import { type NextStep, portsOf, withStep } from "./next-keys.ts";
 import { DEFAULT_RANGE, DEFAULT_RESERVED, isPortFree, type PortList, Ports } from "./ports.ts";
 import { Retries, Turns } from "./reconcile.ts";
 import { StateLock } from "./state-lock.ts";
@@ -30,6 +29,7 @@ import {
   publicView,
 } from "./view.ts";
 import type { KeepaliveOf } from "./wireguard.ts";
+import { withMaker } from "./workload-maker.ts";
 
 export interface NetworksOptions {
   /** Folder of the desired state. */
@@ -129,9 +129,9 @@ export class Networks {
       stepsAtOnce: options.stepsAtOnce,
     });
     for (const desired of networks) {
-      const { id, listenPort } = desired.resource;
+      const { id } = desired.resource;
       this.#entries.set(id, { desired, problem: "not built yet" });
-      this.#ports.restore(id, listenPort);
+      for (const port of portsOf(desired)) this.#ports.restore(id, port);
     }
   }
 
@@ -191,9 +191,20 @@ export class Networks {
       }
       this.#store.removeNetwork(id);
       this.#entries.delete(id);
-      this.#ports.release(id, desired.resource.listenPort);
+      this.#ports.keep(id, []);
       this.#retries.clear(id);
       await this.#unbuild(id);
+    });
+  }
+
+  /** A step of a rotation of the registry's; settles when disk and machine have it. What fails is undone. */
+  async rotate(id: string, step: NextStep): Promise<void> {
+    await this.#turn(id, async () => {
+      const before = this.#entry(id).desired;
+      checkSource(id, before, true);
+      const after = withStep(before, step);
+      for (const port of portsOf(after)) this.#ports.claim(id, port, before.resource.owner);
+      if (after !== before) await this.#change(after, before);
     });
   }
 
@@ -313,27 +324,24 @@ export class Networks {
 
   /** Stores and builds; puts back what was before if that fails. */
   async #change(desired: DesiredNetwork, before: DesiredNetwork | undefined): Promise<void> {
-    const { id, listenPort } = desired.resource;
-    const portBefore = before?.resource.listenPort;
-    const undoPort = (): void => {
-      if (portBefore !== listenPort) this.#ports.release(id, listenPort);
-    };
+    const { id } = desired.resource;
+    const portsBefore = before === undefined ? [] : portsOf(before);
     try {
       this.#store.saveNetwork(desired);
     } catch (error) {
-      undoPort();
+      this.#ports.keep(id, portsBefore);
       throw error;
     }
     this.#entries.set(id, { desired, problem: undefined });
     try {
       await this.#builder.build(desired);
     } catch (error) {
-      undoPort();
+      this.#ports.keep(id, portsBefore);
       await this.#putBack(id, before);
       throw error;
     }
     this.#retries.clear(id);
-    if (portBefore !== undefined && portBefore !== listenPort) this.#ports.release(id, portBefore);
+    this.#ports.keep(id, portsOf(desired));
   }
 
   async #putBack(id: string, before: DesiredNetwork | undefined): Promise<void> {
@@ -394,6 +402,7 @@ export class Networks {
       resource: { ...resource, privateKey, listenPort },
       exitIndex,
       workloads: before?.workloads ?? [],
+      ...(before?.next === undefined ? {} : { next: before.next }),
     };
   }
 
@@ -476,14 +485,4 @@ export class Networks {
       problem: problem ?? null,
     };
   }
-}
-
-/** Notes on the disk, before anything is made, whether the workload's namespace will be the node's own. */
-function withMaker(workload: Workload, before: readonly Workload[]): Workload {
-  if (workload.kind === "tap" || workload.namespace === undefined) return workload;
-  const { namespace } = workload;
-  const isKnown = before.some(
-    (other) => other.kind !== "tap" && other.namespace === namespace && other.isMade === true,
-  );
-  return { ...workload, isMade: isKnown || !existsSync(namespacePath(namespace)) };
 }

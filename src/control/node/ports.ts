@@ -92,9 +92,11 @@ export class Ports {
     this.#networks.set(port, network);
   }
 
-  /** The network has this port no longer. */
-  release(network: string, port: number): void {
-    if (this.#networks.get(port) === network) this.#networks.delete(port);
+  /** The network has these of its ports, and gives back the others. */
+  keep(network: string, ports: readonly number[]): void {
+    for (const [port, owner] of this.#networks) {
+      if (owner === network && !ports.includes(port)) this.#networks.delete(port);
+    }
   }
 
   /** A port that is free now, as a network's. */

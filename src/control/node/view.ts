@@ -2,7 +2,7 @@
 import { createPrivateKey, createPublicKey } from "node:crypto";
 import { parseBase64Key } from "../../bytes/base64.ts";
 import type { InterfaceStatus } from "../../lane/status.ts";
-import type { DesiredNetwork } from "../model/desired-state.ts";
+import type { DesiredNetwork, NextKeys } from "../model/desired-state.ts";
 import { namespaceName } from "../model/names.ts";
 import {
   gateway6Of,
@@ -66,14 +66,23 @@ export function publicView({ resource, workloads }: DesiredNetwork): PublicView 
 const PKCS8_X25519 = Buffer.from("302e020100300506032b656e04220420", "hex");
 
 /** To compute one takes most of a millisecond, and thousands are listed at once. */
-const publicKeys = new WeakMap<DesiredNetwork, string>();
+const publicKeys = new WeakMap<object, string>();
 
 /** The public key of a network, computed once. */
 export function networkKey(network: DesiredNetwork): string {
-  const known = publicKeys.get(network);
+  return keyOnce(network, network.resource.privateKey);
+}
+
+/** The public key that a network is to have next; undefined: none is kept. */
+export function nextKey(next: NextKeys): string | undefined {
+  return next.privateKey === undefined ? undefined : keyOnce(next, next.privateKey);
+}
+
+function keyOnce(holder: object, privateKey: string): string {
+  const known = publicKeys.get(holder);
   if (known !== undefined) return known;
-  const key = publicKeyOf(network.resource.privateKey);
-  publicKeys.set(network, key);
+  const key = publicKeyOf(privateKey);
+  publicKeys.set(holder, key);
   return key;
 }
 

@@ -24,6 +24,9 @@ export interface DeviceState {
   readonly endpoints: ReadonlyMap<string, string>;
 }
 
+/** Ours: of an interval that is turned off again at once any will do. */
+const CALL_S = 25;
+
 /** What a peer's keepalive "auto" is, in seconds. */
 export type KeepaliveOf = (peer: NetworkPeer) => number;
 
@@ -34,13 +37,13 @@ export function settingsDifference(
   keepaliveOf: KeepaliveOf = (peer) => autoKeepalive(peer, undefined),
 ): SetOperation[] {
   const operations: SetOperation[] = [];
+  // The port first: where it is taken, the key stays as well.
+  const hasPort = snapshot.listenPort === wanted.listenPort;
+  if (!hasPort) operations.push({ op: "listen_port", port: wanted.listenPort });
   const privateKey = clamped(keyOf(wanted.privateKey));
-  if (snapshot.privateKey === undefined || !isEqual(snapshot.privateKey, privateKey)) {
-    operations.push({ op: "private_key", key: privateKey });
-  } else privateKey.fill(0);
-  if (snapshot.listenPort !== wanted.listenPort) {
-    operations.push({ op: "listen_port", port: wanted.listenPort });
-  }
+  const hasKey = snapshot.privateKey !== undefined && isEqual(snapshot.privateKey, privateKey);
+  if (hasKey) privateKey.fill(0);
+  else operations.push({ op: "private_key", key: privateKey });
   const there = new Map(snapshot.peers.map((peer) => [nameOf(peer.publicKey), peer]));
   const kept = new Set<string>();
   const changes: SetOperation[] = [];
@@ -56,7 +59,33 @@ export function settingsDifference(
     if (kept.has(name)) continue;
     operations.push({ op: "peer", publicKey: publicKey.slice() }, { op: "remove" });
   }
-  return [...operations, ...changes];
+  const isMoved = !hasKey || !hasPort;
+  const calls = isMoved ? wanted.peers.flatMap((peer) => call(peer, there, keepaliveOf)) : [];
+  return [...operations, ...changes, ...calls];
+}
+
+/**
+ * Has a peer that was there hear of us at once, so that it learns of another key or port: one whose keepalive is turned on is sent one
+ * (K netlink.c set_peer), with a handshake where there is no session of the key. The interval is then as it was.
+ */
+function call(
+  peer: NetworkPeer,
+  there: ReadonlyMap<string, PeerSnapshot>,
+  keepaliveOf: KeepaliveOf,
+): SetOperation[] {
+  const { publicKey, endpoint } = peer;
+  const before = there.get(publicKey);
+  if (before === undefined || (endpoint ?? before.endpoint) === undefined) return [];
+  const seconds = secondsOf(peer, keepaliveOf);
+  const set = (interval: number): SetOperation[] => [
+    { op: "peer", publicKey: keyOf(publicKey) },
+    { op: "persistent_keepalive_interval", seconds: interval },
+  ];
+  return seconds === 0 ? [...set(CALL_S), ...set(0)] : [...set(0), ...set(seconds)];
+}
+
+function secondsOf(peer: NetworkPeer, keepaliveOf: KeepaliveOf): number {
+  return peer.keepalive === "auto" ? keepaliveOf(peer) : peer.keepalive;
 }
 
 function peerDifference(
@@ -76,7 +105,7 @@ function peerDifference(
     const endpoint = parseEndpointText(wanted.endpoint);
     if (!isKnown && endpoint !== undefined) operations.push({ op: "endpoint", ...endpoint });
   }
-  const seconds = wanted.keepalive === "auto" ? keepaliveOf(wanted) : wanted.keepalive;
+  const seconds = secondsOf(wanted, keepaliveOf);
   if ((there?.persistentKeepalive ?? 0) !== seconds) {
     operations.push({ op: "persistent_keepalive_interval", seconds });
   }

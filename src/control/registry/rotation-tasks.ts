@@ -17,6 +17,13 @@ export type RotationTask =
       readonly port?: number | undefined;
       readonly sealedKey?: SealedKey | undefined;
     }
+  /** Peers learn of what was answered: it stays beside what is in use. */
+  | {
+      readonly kind: "keep";
+      readonly network: string;
+      readonly publicKey?: string | undefined;
+      readonly port?: number | undefined;
+    }
   /** Use the new key and the new port from now on, and say so. */
   | {
       readonly kind: "switch";
@@ -70,9 +77,9 @@ export async function tasksOf(
           sealed === null || box === null ? {} : { sealedKey: { publicKey: sealed, box } };
         return [{ kind: "make", network: id, isKey, ...newPort, ...(isKey ? sealedKey : {}) }];
       }
-      if (phase !== "switching") return [];
       const newKey = publicKey === null ? {} : { publicKey };
-      return [{ kind: "switch", network: id, ...newKey, ...newPort }];
+      const kind = phase === "spreading" ? "keep" : "switch";
+      return [{ kind, network: id, ...newKey, ...newPort }];
     }
     const revision = waits[node];
     return [

@@ -4,6 +4,8 @@
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { ROOT } from "../../../src/cli/demo/implementations.ts";
 import type { Lab, Namespace } from "../../../src/cli/demo/lab.ts";
 import { LabMachine, powerOn } from "../../../src/cli/demo/lab-machine.ts";
 import { type Background, until } from "../../../src/control/linux/command.ts";
@@ -16,6 +18,7 @@ import { connect, makeRouter } from "./router.ts";
 /** Of the machine with net number 3 (connect). */
 const REGISTRY = "10.3.0.2";
 export const REGISTRY_URL: string = `http://${REGISTRY}:8480`;
+const CLIENT = pathToFileURL(join(ROOT, "dist/src/control/registry/client.js")).href;
 const RESPONDERS = `${REGISTRY}:3479,[2001:db8:3::2]:3479`;
 /** A node asks again after half a minute at most, with jitter. */
 const BACK_MS = 60_000;
@@ -78,6 +81,27 @@ export class GridMachines {
     const program = args[0] === "network" ? args : ["registry", ...args];
     const text = await this.#machine.wirehaul([...program, ...this.#flags]);
     return (text === "" ? undefined : JSON.parse(text)) as Answer;
+  }
+
+  /** Seals a private key for a node, and brings it as the admin: what has no command. */
+  async bringKey(
+    network: string,
+    node: string,
+    privateKey: string,
+    sealedFor: string = node,
+  ): Promise<void> {
+    const brought = { network, node, sealedFor, privateKey, url: REGISTRY_URL };
+    const input = JSON.stringify({ ...brought, pem: this.#admin.secretPem() });
+    const script = `
+      import { readFileSync } from "node:fs";
+      import { Identity, RegistryClient, sealKey } from ${JSON.stringify(CLIENT)};
+      const { network, node, sealedFor, privateKey, url, pem } = JSON.parse(readFileSync(0, "utf8"));
+      const client = new RegistryClient({ url, identity: Identity.parse(pem) });
+      const { box } = sealKey(privateKey, { network, node: sealedFor });
+      const { publicKey } = sealKey(privateKey, { network, node });
+      await client.bringKey(network, node, { publicKey, box });`;
+    const command = [process.execPath, "--input-type=module", "-e", script];
+    await this.#machine.exec(command, undefined, { input });
   }
 
   async createNetwork(

@@ -31,7 +31,7 @@ export class PingStream {
 
   /** Starts and waits for the first answer. */
   static async start(
-    from: Namespace,
+    from: Pick<Namespace, "spawn">,
     address: string,
     options: PingStreamOptions = {},
   ): Promise<PingStream> {

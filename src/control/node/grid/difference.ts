@@ -1,15 +1,17 @@
 /**
- * What the registry wants of this node, put together from the whole and from differences: which networks are other than before, and
- * whether a difference builds on what is known. Pure but for its own memory.
+ * What the registry wants of this node, put together from the whole and from differences: which networks are other than before, whether a
+ * difference builds on what is known, and what is to be done for rotations. Pure but for its own memory.
  */
 import type { NetworkPeer, NetworkResource } from "../../model/network-resource.ts";
-import type { Desired, NetworkChange, NodePart } from "../../registry/client.ts";
+import type { Desired, NetworkChange, NodePart, RotationTask } from "../../registry/client.ts";
 
 /** "stale": it builds on another revision than the known one, so the difference has to be asked for. */
 export type Change = "changed" | "same" | "stale";
 
 export class WantedNetworks {
   readonly #networks = new Map<string, NodePart>();
+  /** By network; those without any are not in it. */
+  readonly #tasks = new Map<string, readonly RotationTask[]>();
   #revision: number | undefined;
 
   /** Undefined: nothing has been heard yet. */
@@ -21,13 +23,28 @@ export class WantedNetworks {
     return this.#networks.get(id);
   }
 
+  /** All that is to be done for rotations in a network. */
+  tasks(id: string): readonly RotationTask[] {
+    return this.#tasks.get(id) ?? [];
+  }
+
+  /** The tasks of all networks. */
+  allTasks(): readonly RotationTask[] {
+    return [...this.#tasks.values()].flat();
+  }
+
   ids(): string[] {
     return [...this.#networks.keys()];
   }
 
-  /** Takes an answer, whole or a difference. Returns the ids of networks that it names or takes away. */
-  take({ revision, isWhole, networks, removed }: Desired): string[] {
-    const touched = new Set<string>(removed);
+  /** Takes an answer, whole or a difference. Returns the ids of networks that it names or takes away, or that have tasks now or had some. */
+  take({ revision, isWhole, networks, removed, rotations = [] }: Desired): string[] {
+    const touched = new Set<string>([...removed, ...this.#tasks.keys()]);
+    this.#tasks.clear();
+    for (const task of rotations) {
+      touched.add(task.network);
+      this.#tasks.set(task.network, [...this.tasks(task.network), task]);
+    }
     if (isWhole) {
       for (const id of this.#networks.keys()) touched.add(id);
       this.#networks.clear();
@@ -48,10 +65,23 @@ export class WantedNetworks {
     if (this.#revision !== undefined && revision <= this.#revision) return "same";
     const before = this.#networks.get(id);
     if ((before?.revision ?? 0) !== difference.base) return "stale";
-    if (difference.resource === undefined) this.#networks.delete(id);
-    else this.#networks.set(id, withDifference(before, difference.resource, difference));
+    if (difference.resource === undefined) {
+      this.#networks.delete(id);
+      this.#tasks.delete(id);
+    } else {
+      this.#networks.set(id, withDifference(before, difference.resource, difference));
+    }
     this.#revision = revision;
     return "changed";
+  }
+
+  /** Takes all tasks of a network, as an event of the stream tells them. False: an answer has told what came after it. */
+  tell(id: string, revision: number, tasks: readonly RotationTask[]): boolean {
+    if (this.#revision !== undefined && revision <= this.#revision) return false;
+    if (tasks.length === 0) this.#tasks.delete(id);
+    else this.#tasks.set(id, tasks);
+    this.pass(revision);
+    return true;
   }
 
   /** An event that is about no network. */
@@ -62,6 +92,7 @@ export class WantedNetworks {
   /** Nothing is wanted any more. */
   clear(): void {
     this.#networks.clear();
+    this.#tasks.clear();
     this.#revision = undefined;
   }
 }

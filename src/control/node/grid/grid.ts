@@ -16,6 +16,7 @@ import { type Carrier, Participation } from "./participation.ts";
 import { Prober } from "./prober.ts";
 import { loadShare, type Report, Reports } from "./reports.ts";
 import { type GridState, Session } from "./session.ts";
+import { Watch } from "./watch.ts";
 
 export interface GridSettings {
   readonly url: string;
@@ -65,6 +66,7 @@ export class Grid {
   readonly #reports: Reports;
   readonly #prober: Prober;
   readonly #links: Links;
+  readonly #watch: Watch;
   readonly #abort = new AbortController();
 
   constructor(options: GridOptions) {
@@ -76,7 +78,10 @@ export class Grid {
     const session = new Session({
       client: (signal) => new RegistryClient({ url, identity, signal }),
       ...{ url, farm, name, tokenFile, clock, log },
-      onChange: (ids) => void this.#participation.follow([...ids, ...this.#unwanted()]),
+      onChange: (ids) => {
+        void this.#participation.follow([...ids, ...this.#unwanted()]);
+        this.#watch.poke();
+      },
       onApproved: () => {
         this.#reports.forget();
         this.#participation.forget();
@@ -90,6 +95,7 @@ export class Grid {
     this.#participation = new Participation({
       ...{ networks, client: this.#client, log, random: () => clock.random() },
       wanted: (id) => session.wanted.get(id),
+      tasks: (id) => session.wanted.tasks(id),
       openKey: (network, sealed) => openSealedKey(identity, network, sealed),
       onDoubt: () => session.doubt(),
     });
@@ -108,6 +114,12 @@ export class Grid {
       report: (report) => this.#client.reportLinks(report),
       isReady: () => session.state === "approved",
     });
+    this.#watch = new Watch({
+      ...{ clock, log },
+      tasks: () => session.wanted.allTasks().filter((task) => task.kind === "watch"),
+      statusOf: (id) => networks.deviceStatus(id),
+      report: this.#client.reportRotation,
+    });
   }
 
   /** After the networks were built from the disk: they don't wait for the registry. */
@@ -116,6 +128,7 @@ export class Grid {
     this.#session.start();
     this.#prober.start();
     this.#links.start();
+    this.#watch.start();
   }
 
   /** Networks, or the node's own addresses, have changed. */
@@ -125,7 +138,12 @@ export class Grid {
 
   async stop(): Promise<void> {
     this.#abort.abort();
-    await Promise.all([this.#session.stop(), this.#prober.stop(), this.#links.stop()]);
+    await Promise.all([
+      this.#session.stop(),
+      this.#prober.stop(),
+      this.#links.stop(),
+      this.#watch.stop(),
+    ]);
     await this.#participation.stop();
   }
 

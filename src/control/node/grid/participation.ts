@@ -8,26 +8,30 @@ import {
   type NodePart,
   type RegistryClient,
   RegistryFault,
+  type RotationTask,
   type SealedKey,
 } from "../../registry/client.ts";
 import { PortTakenError } from "../ports.ts";
 import { Retries, Turns } from "../reconcile.ts";
 import type { NetworkSummary } from "../view.ts";
 import { isSameNetwork } from "./difference.ts";
+import { OwnRotation, type OwnRotationOptions, type RotationCarrier } from "./own-rotation.ts";
+import { portNow } from "./rotation.ts";
 import type { GridNetwork } from "./source.ts";
 
 /** What is needed of `Networks`. */
-export interface Carrier {
+export interface Carrier extends RotationCarrier {
   apply(value: unknown, isOfGrid: boolean): Promise<NetworkSummary>;
   remove(id: string, options: { readonly drain: true; readonly isOfGrid: true }): Promise<void>;
-  ofGrid(): readonly GridNetwork[];
 }
 
 export interface ParticipationOptions {
   readonly networks: Carrier;
-  readonly client: Pick<RegistryClient, "join" | "refuseLease">;
+  readonly client: Pick<RegistryClient, "join"> & OwnRotationOptions["client"];
   /** What the registry wants of a network now; undefined: that there is none. */
   readonly wanted: (id: string) => NodePart | undefined;
+  /** What the registry wants done for rotations in it. */
+  readonly tasks: (id: string) => readonly RotationTask[];
   /** The private key (base64, a secret) that a user has brought for this node in a network. Throws if it is not for it. */
   readonly openKey: (network: string, sealed: SealedKey) => string;
   /** Something is not as the registry's last words say: has the difference asked for. */
@@ -43,6 +47,7 @@ export class Participation {
   readonly #options: ParticipationOptions;
   readonly #turns = new Turns(AT_ONCE);
   readonly #retries: Retries;
+  readonly #rotation: OwnRotation;
   /** Key and port that the registry has been told, by network. */
   readonly #told = new Map<string, string>();
   readonly #problems = new Map<string, string>();
@@ -51,6 +56,7 @@ export class Participation {
   constructor(options: ParticipationOptions) {
     this.#options = options;
     this.#retries = new Retries(options.random);
+    this.#rotation = new OwnRotation(options);
   }
 
   /** Why networks of the registry's are not as it wants them. */
@@ -103,20 +109,37 @@ export class Participation {
   }
 
   async #makeSo(id: string): Promise<void> {
-    const { networks, client } = this.#options;
     const wish = this.#options.wanted(id);
-    const stored = networks.ofGrid().find(({ resource }) => resource.id === id);
     if (wish === undefined) {
       this.#told.delete(id);
-      if (stored !== undefined) await networks.remove(id, { drain: true, isOfGrid: true });
+      const { networks } = this.#options;
+      if (this.#stored(id) !== undefined) {
+        await networks.remove(id, { drain: true, isOfGrid: true });
+      }
       return;
     }
-    const { sealedKey, ...part } = wish;
-    const wanted = parseNetworkResource(part);
-    const port = wanted.listenPort;
-    if (port === undefined) throw new Error("the registry has leased no port for it yet");
+    const fault = await this.#rotation.begin(id);
+    await this.#applyAndJoin(id, wish);
+    await this.#rotation.finish(id);
+    if (fault !== undefined) throw fault;
+  }
+
+  #stored(id: string): GridNetwork | undefined {
+    return this.#options.networks.ofGrid().find(({ resource }) => resource.id === id);
+  }
+
+  async #applyAndJoin(id: string, { sealedKey, ...part }: NodePart): Promise<void> {
+    const { networks, client } = this.#options;
+    const stored = this.#stored(id);
+    const planned = parseNetworkResource(part);
+    if (planned.listenPort === undefined) {
+      throw new Error("the registry has leased no port for it yet");
+    }
+    const isOthers = stored !== undefined && stored.resource.owner !== planned.owner;
+    const port = portNow(planned.listenPort, isOthers ? undefined : stored);
+    const wanted = { ...planned, listenPort: port };
     let { publicKey } = stored ?? {};
-    if (stored !== undefined && stored.resource.owner !== wanted.owner) {
+    if (isOthers) {
       // Another user's: nothing of the one before, its key among it, is handed on.
       await networks.remove(id, { drain: true, isOfGrid: true });
       publicKey = undefined;

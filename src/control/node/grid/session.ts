@@ -12,6 +12,7 @@ import {
   type RegistryClient,
   type RegistryEvent,
   RegistryFault,
+  type RotationTask,
 } from "../../registry/client.ts";
 import { WantedNetworks } from "./difference.ts";
 import { speechOf } from "./speech.ts";
@@ -239,6 +240,12 @@ export class Session {
       const change = this.wanted.change(subject, revision, body as NetworkChange);
       if (change === "stale") await this.#fetchDifference();
       else if (change === "changed") onChange([subject]);
+      return;
+    }
+    if (event.kind === "rotation" && event.body !== undefined) {
+      const { subject, revision } = event;
+      const { tasks } = event.body as { readonly tasks: readonly RotationTask[] };
+      if (this.wanted.tell(subject, revision, tasks)) onChange([subject]);
       return;
     }
     this.wanted.pass(event.revision);

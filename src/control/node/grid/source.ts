@@ -2,12 +2,20 @@
 import type { DesiredNetwork } from "../../model/desired-state.ts";
 import type { NetworkResource } from "../../model/network-resource.ts";
 import { RefusedError } from "../../model/problem.ts";
-import { networkKey } from "../view.ts";
+import { networkKey, nextKey } from "../view.ts";
+
+/** Of a rotation, without the secret; each if it was asked for. */
+export interface NextPublic {
+  readonly publicKey?: string | undefined;
+  readonly listenPort?: number | undefined;
+}
 
 /** A network of the registry's as the node has it, without secrets. */
 export interface GridNetwork {
   readonly resource: Omit<NetworkResource, "privateKey">;
   readonly publicKey: string;
+  /** What is kept beside the key and the port in use; undefined: there is no rotation here. */
+  readonly next?: NextPublic | undefined;
   /** Why it is not as it should be; undefined: it is. */
   readonly problem: string | undefined;
 }
@@ -34,5 +42,8 @@ export function gridNetworkOf(
 ): readonly GridNetwork[] {
   if (desired.isOfGrid === undefined) return [];
   const { privateKey: _secret, ...resource } = desired.resource;
-  return [{ resource, publicKey: networkKey(desired), problem }];
+  const { next } = desired;
+  const shown =
+    next === undefined ? {} : { next: { publicKey: nextKey(next), listenPort: next.listenPort } };
+  return [{ resource, publicKey: networkKey(desired), ...shown, problem }];
 }

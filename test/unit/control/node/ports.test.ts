@@ -35,7 +35,7 @@ describe("Ports", () => {
     const chosen = Array.from({ length: 7 }, (_, index) => ports.choose(`n${index}`));
     expect(chosen.toSorted()).toEqual([2000, 2004, 2005, 2006, 2007, 2008, 2009]);
     expect(() => ports.choose("one more")).toThrow(/no port from 2000 to 2009 is free/);
-    ports.release("n0", chosen[0]!);
+    ports.keep("n0", []);
     expect(ports.choose("one more")).toBe(chosen[0]);
   });
 
@@ -80,7 +80,7 @@ describe("Ports", () => {
   it("no port has two owners, whatever is asked in whatever order", () => {
     const steps = fc.array(
       fc.record({
-        what: fc.constantFrom("claim", "choose", "release", "lease", "wait"),
+        what: fc.constantFrom("claim", "choose", "keep", "lease", "wait"),
         who: fc.constantFrom("a", "b", "c"),
         port: fc.integer({ min: 2000, max: 2005 }),
       }),
@@ -93,7 +93,7 @@ describe("Ports", () => {
           try {
             if (what === "claim") world.ports.claim(who, port, who);
             else if (what === "choose") world.ports.choose(who);
-            else if (what === "release") world.ports.release(who, port);
+            else if (what === "keep") world.ports.keep(who, [port]);
             else if (what === "lease") world.ports.lease(who, 10, port);
             else world.now += 7_000;
           } catch {

@@ -46,10 +46,11 @@ describe("Store", () => {
   it("gives back what it was given, in files for their owner only", () => {
     const store = new Store(folder);
     store.saveNetwork(network("aaa"));
-    store.saveNetwork(network("bbb", 7));
+    const rotating = { ...network("bbb", 7), next: { privateKey: KEY, listenPort: 3001 } };
+    store.saveNetwork(rotating);
     store.saveLeases([{ port: 3100, holder: "bob", expiresMs: 5 }]);
     const loaded = new Store(folder).load();
-    expect(loaded.networks).toEqual([network("aaa"), network("bbb", 7)]);
+    expect(loaded.networks).toEqual([network("aaa"), rotating]);
     expect(loaded.leases).toEqual([{ port: 3100, holder: "bob", expiresMs: 5 }]);
     expect([loaded.complaints, loaded.lost]).toEqual([[], []]);
     for (const name of readdirSync(join(folder, "networks"))) {

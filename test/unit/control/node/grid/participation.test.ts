@@ -6,7 +6,11 @@ import { RefusedError } from "../../../../../src/control/model/problem.ts";
 import { Participation } from "../../../../../src/control/node/grid/participation.ts";
 import type { GridNetwork } from "../../../../../src/control/node/grid/source.ts";
 import { PortTakenError } from "../../../../../src/control/node/ports.ts";
-import { type NodePart, RegistryFault } from "../../../../../src/control/registry/client.ts";
+import {
+  type NodePart,
+  RegistryFault,
+  type RotationTask,
+} from "../../../../../src/control/registry/client.ts";
 
 const NETWORK: NetworkResource = {
   ...{ id: "x", name: "x", owner: "u", range: "10.1.0.0/16", subnet: "10.1.1.0/24", revision: 1 },
@@ -19,7 +23,9 @@ class Scene {
   readonly done: string[] = [];
   readonly logged: string[] = [];
   readonly privateKeys: (string | undefined)[] = [];
+  tasks: RotationTask[] = [];
   takenPort = 0;
+  switchFault: Error | undefined;
   joinFault: Error | undefined;
   applyFault: Error | undefined;
   doubts = 0;
@@ -46,6 +52,13 @@ class Scene {
           this.done.push(`remove ${id}`);
           this.stored.delete(id);
         },
+        rotate: async (id, { kind }) => {
+          this.done.push(`${kind} ${id}`);
+          const { next, ...stored } = this.stored.get(id)!;
+          if (kind !== "use") return;
+          const resource = { ...stored.resource, listenPort: next?.listenPort ?? 0 };
+          this.stored.set(id, { ...stored, resource });
+        },
         ofGrid: () => [...this.stored.values()],
       },
       client: {
@@ -53,12 +66,21 @@ class Scene {
           this.done.push(`join ${id} ${publicKey} ${port}`);
           if (this.joinFault !== undefined) throw this.joinFault;
         },
+        answerRotation: async () => undefined,
+        switchedRotation: async (id) => {
+          this.done.push(`switched ${id}`);
+          if (this.switchFault !== undefined) throw this.switchFault;
+        },
+        refuseRotation: async (_id, reason) => void this.done.push(`refuse: ${reason}`),
+        reportRotation: async (id, node, { revision }) =>
+          void this.done.push(`confirm ${id} ${node} ${revision}`),
         refuseLease: async (port) => {
           this.done.push(`refuse ${port}`);
           return LEASE;
         },
       },
       wanted: (id) => this.wanted.get(id),
+      tasks: () => this.tasks,
       openKey: (network, { box }) => {
         if (box === "") throw new RefusedError("invalid", `the sealed key of ${network}`);
         return "the opened key";
@@ -166,6 +188,47 @@ describe("participation", () => {
     scene.participation.forget();
     await scene.participation.follow(["x"]);
     expect(scene.doubts).toBe(1);
+    await scene.participation.stop();
+  });
+
+  it("others' rotations are confirmed once the plan is in force, and not before", async () => {
+    const scene = new Scene();
+    scene.tasks = [{ kind: "confirm", network: "x", node: "n", revision: 2 }];
+    await scene.participation.follow(["x"]);
+    scene.wanted.set("x", { ...NETWORK, revision: 2 });
+    scene.applyFault = new Error("no");
+    await scene.participation.follow(["x"]);
+    scene.applyFault = undefined;
+    await scene.participation.follow(["x"]);
+    expect(scene.done).toEqual([
+      ...["apply x 2000", "join x key 2000"],
+      ...["apply x 2000", "apply x 2000", "confirm x n 2"],
+    ]);
+    await scene.participation.stop();
+  });
+
+  it("a plan is put in force although the registry does not hear that the node has switched", async () => {
+    const scene = new Scene();
+    await scene.participation.follow(["x"]);
+    const next = { publicKey: undefined, listenPort: 3_000 };
+    scene.stored.set("x", { ...scene.stored.get("x")!, next });
+    // The plan comes first, and its port waits.
+    scene.tasks = [{ kind: "keep", network: "x", port: 3_000 }];
+    scene.wanted.set("x", { ...NETWORK, revision: 2, listenPort: 3_000 });
+    await scene.participation.follow(["x"]);
+    scene.stored.set("x", { ...scene.stored.get("x")!, next });
+    scene.tasks = [{ kind: "switch", network: "x", port: 3_000 }];
+    scene.wanted.set("x", { ...NETWORK, revision: 3, listenPort: 3_000 });
+    scene.switchFault = new RegistryFault("unreachable", "nobody there");
+    await scene.participation.follow(["x"]);
+    expect(scene.done.slice(2)).toEqual([
+      ...["apply x 2000", "use x", "switched x", "apply x 3000", "join x key 3000"],
+    ]);
+    expect(scene.participation.problems).toMatchObject([{ problem: "nobody there" }]);
+    scene.switchFault = undefined;
+    await scene.participation.follow(["x"]);
+    expect(scene.done.slice(7)).toEqual(["switched x", "settle x"]);
+    expect(scene.participation.problems).toEqual([]);
     await scene.participation.stop();
   });
 

@@ -13,6 +13,7 @@ import {
   type RegistryClient,
   type RegistryEvent,
   RegistryFault,
+  type RotationTask,
 } from "../../../../../src/control/registry/client.ts";
 
 /** Nobody waits for longer than this. */
@@ -53,6 +54,7 @@ class Registry {
   token = "good";
   newest = 0;
   networks: NetworkResource[] = [];
+  rotations: RotationTask[] = [];
   readonly asked: string[] = [];
   readonly changed: string[][] = [];
   readonly logged: string[] = [];
@@ -82,9 +84,9 @@ class Registry {
       desired: async (since?: number): Promise<Desired> => {
         this.#refuse();
         this.asked.push(`desired ${since ?? "whole"}`);
-        const { newest: revision, networks } = this;
+        const { newest: revision, networks, rotations } = this;
         await this.onItsWay;
-        return { revision, isWhole: since === undefined, networks, removed: [] };
+        return { revision, isWhole: since === undefined, networks, removed: [], rotations };
       },
       heartbeat: async () => {
         this.#refuse();
@@ -166,6 +168,33 @@ describe("a session", () => {
     await until("it follows", () => registry.session.wanted.get("x")?.revision === 4);
     expect(registry.asked.length).toBe(asked);
     expect(registry.changed).toEqual([["x"], ["x"], ["x"], ["x"]]);
+    await registry.session.stop();
+  });
+
+  it("tasks of rotations come by the stream and with each answer; what an answer has overtaken changes nothing", async () => {
+    const registry = await approved();
+    const { wanted } = registry.session;
+    const task = { kind: "make", network: "x", isKey: true } as const;
+    registry.tell({ kind: "rotation", subject: "x", revision: 9, body: { tasks: [] } });
+    registry.tell({ kind: "rotation", subject: "x", revision: 11, body: { tasks: [task] } });
+    await until("it knows", () => wanted.tasks("x").length === 1);
+    expect([wanted.revision, registry.changed]).toEqual([11, [["x"], ["x"]]]);
+    registry.newest = 20;
+    registry.rotations = [{ ...task, network: "y" }];
+    registry.session.doubt();
+    await until("it asks", () => registry.asked.at(-1) === "desired 11");
+    await until("it knows the others", () => wanted.tasks("y").length === 1);
+    expect([wanted.tasks("x"), wanted.allTasks()]).toEqual([[], registry.rotations]);
+    expect(registry.changed.at(-1)).toEqual(["x", "y"]);
+    registry.tell({ kind: "rotation", subject: "y", revision: 19, body: { tasks: [] } });
+    registry.tell({ kind: "rotation", subject: "z", revision: 21, body: { tasks: [] } });
+    await until("it follows", () => wanted.revision === 21);
+    expect(wanted.tasks("y")).toHaveLength(1);
+    // Out of a network: nothing is asked for there.
+    const gone = { base: 0, resource: undefined, set: [], remove: [] };
+    registry.tell({ kind: "plan", subject: "y", revision: 22, body: gone });
+    await until("it follows", () => wanted.revision === 22);
+    expect(wanted.allTasks()).toEqual([]);
     await registry.session.stop();
   });
 

@@ -1,0 +1,86 @@
+/**
+ * What a node does about rotations (docs/registry.md, "What a node has to do"): from the registry's tasks and from what the node has to
+ * what is to be done. Follows from these two alone, so that it is right again after any loss or crash. Pure; sees no secrets.
+ */
+import type { RotationTask, SealedKey } from "../../registry/client.ts";
+import type { GridNetwork } from "./source.ts";
+
+/** The second key of a rotation: a new one, a user's, the one that is kept already, or none. */
+export type NextKey = "fresh" | "kept" | "none" | SealedKey;
+
+/** What is to be done for the node's own key and port; undefined: nothing. */
+export type OwnStep =
+  /** Keep these beside those in use, and answer. `port` undefined: it stays. */
+  | { readonly kind: "make"; readonly key: NextKey; readonly port: number | undefined }
+  /** Use what is kept, and say so. */
+  | { readonly kind: "switch" }
+  /** It is done: say so. */
+  | { readonly kind: "say" }
+  | { readonly kind: "refuse"; readonly reason: string }
+  /** Nobody asks for what is kept. */
+  | { readonly kind: "forget" };
+
+export type Own = Pick<GridNetwork, "publicKey" | "next"> & {
+  readonly resource: Pick<GridNetwork["resource"], "listenPort">;
+};
+
+export function ownStep(tasks: readonly RotationTask[], own: Own): OwnStep | undefined {
+  const { next } = own;
+  for (const task of tasks) {
+    if (task.kind === "make") return makeStep(task, own);
+    if (task.kind === "keep" || task.kind === "switch") {
+      const isSwitch = task.kind === "switch";
+      if (next?.publicKey === task.publicKey && next?.listenPort === task.port) {
+        return isSwitch ? { kind: "switch" } : undefined;
+      }
+      // Otherwise than told: joining tells the registry.
+      if (hasTaken(task, own)) return isSwitch ? { kind: "say" } : undefined;
+      return {
+        kind: "refuse",
+        reason: "it has not kept the key and the port that it had answered",
+      };
+    }
+  }
+  return next === undefined ? undefined : { kind: "forget" };
+}
+
+type Of<Kind> = Extract<RotationTask, { readonly kind: Kind }>;
+
+function makeStep({ isKey, port, sealedKey }: Of<"make">, own: Own): OwnStep {
+  if (!isKey) return { kind: "make", key: "none", port };
+  const kept = own.next?.publicKey;
+  if (sealedKey === undefined) {
+    return { kind: "make", key: kept === undefined ? "fresh" : "kept", port };
+  }
+  if (sealedKey.publicKey === own.publicKey) {
+    return { kind: "refuse", reason: "the key that was brought is in use already" };
+  }
+  return { kind: "make", key: kept === sealedKey.publicKey ? "kept" : sealedKey, port };
+}
+
+/** It has switched, and the registry has not heard it. */
+function hasTaken({ publicKey, port }: Of<"switch" | "keep">, own: Own): boolean {
+  return (
+    (publicKey ?? own.publicKey) === own.publicKey &&
+    (port ?? own.resource.listenPort) === own.resource.listenPort
+  );
+}
+
+/**
+ * The port that a network is to have now: as the plan says, but the second port of a rotation only when told to switch, together with the
+ * key.
+ */
+export function portNow(planned: number, own: Own | undefined): number {
+  const { listenPort = planned } = own?.resource ?? {};
+  return own?.next?.listenPort === planned ? listenPort : planned;
+}
+
+/** What is to be said of others' rotations, with the own plan of `revision` in force. */
+export function confirmations(
+  tasks: readonly RotationTask[],
+  revision: number,
+): readonly { readonly node: string; readonly revision: number }[] {
+  return tasks.flatMap((task) =>
+    task.kind === "confirm" && task.revision <= revision ? [{ node: task.node, revision }] : [],
+  );
+}
