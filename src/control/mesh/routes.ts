@@ -46,8 +46,8 @@ export function firstHops(graph: Graph, work?: Work): Int32Array {
   }
   if (missing === 0 || relays.length === 0) return next;
   const tie = drawTies(graph);
-  const hops = Uint16Array.from(meets);
-  const cost = Float64Array.from(graph.cost);
+  const hops = new Uint16Array(meets);
+  const cost = new Float64Array(graph.cost);
   for (let length = 2; missing > 0; length++) {
     const found = extend(graph, length, next, hops, cost, tie, work);
     if (found === 0) break;
@@ -66,57 +66,52 @@ function extend(
   tie: Float64Array,
   work: Work | undefined,
 ): number {
-  const { size, relays, relayCost } = graph;
+  const { size, meets, relays, relayCost } = graph;
   const places: number[] = [];
   const firsts: number[] = [];
   const costs: number[] = [];
   const draws: number[] = [];
-  const wanted = new Int32Array(size);
   const best = new Int32Array(size);
   const bestCost = new Float64Array(size);
   const bestTie = new Float64Array(size);
+  // What is left after the first hop: so many hops less, whatever else there is.
+  const rest = cost.map((value, place) => (hops[place] === length - 1 ? value : Infinity));
   for (let a = 0; a < size; a++) {
     const row = a * size;
-    let count = 0;
     // With one relay both directions are one sum.
-    for (let b = length === 2 ? a + 1 : 0; b < size; b++) {
-      if (a !== b && next[row + b] === NONE) wanted[count++] = b;
-    }
-    if (count === 0) continue;
-    best.fill(NONE, 0, count);
-    bestCost.fill(Infinity, 0, count);
-    bestTie.fill(Infinity, 0, count);
-    // Row by row of the relays: each is one piece of memory.
+    let from = length === 2 ? a + 1 : 0;
+    while (from < size && (from === a || next[row + from] !== NONE)) from++;
+    if (from === size) continue;
+    best.fill(NONE, from);
+    bestCost.fill(Infinity, from);
+    // Row by row of the relays: each is one piece of memory, and asking for all is quicker than choosing.
     for (const relay of relays) {
-      if (graph.meets[row + relay] !== 1) continue;
-      if (work !== undefined) work.relays += count;
+      if (meets[row + relay] !== 1) continue;
+      if (work !== undefined) work.relays += size - from;
       const costHere = graph.cost[row + relay]! + relayCost[relay]!;
       const tieHere = tie[row + relay]!;
-      const rest = relay * size;
-      for (let at = 0; at < count; at++) {
-        const place = rest + wanted[at]!;
-        if (hops[place] !== length - 1) continue;
-        const sum = costHere + cost[place]!;
-        if (sum > bestCost[at]!) continue;
-        const drawn = tieHere + tie[place]!;
-        if (sum === bestCost[at] && drawn >= bestTie[at]!) continue;
-        best[at] = relay;
-        bestCost[at] = sum;
-        bestTie[at] = drawn;
+      const onward = relay * size;
+      for (let b = from; b < size; b++) {
+        const sum = costHere + rest[onward + b]!;
+        if (sum > bestCost[b]! || sum === Infinity) continue;
+        const drawn = tieHere + tie[onward + b]!;
+        if (sum === bestCost[b] && drawn >= bestTie[b]!) continue;
+        best[b] = relay;
+        bestCost[b] = sum;
+        bestTie[b] = drawn;
       }
     }
-    for (let at = 0; at < count; at++) {
-      if (best[at] === NONE) continue;
-      const b = wanted[at]!;
+    for (let b = from; b < size; b++) {
+      if (best[b] === NONE || b === a || next[row + b] !== NONE) continue;
       places.push(row + b);
-      firsts.push(best[at]!);
-      costs.push(bestCost[at]!);
-      draws.push(bestTie[at]!);
+      firsts.push(best[b]!);
+      costs.push(bestCost[b]!);
+      draws.push(bestTie[b]!);
       if (length > 2) continue;
       places.push(b * size + a);
-      firsts.push(best[at]!);
-      costs.push(bestCost[at]!);
-      draws.push(bestTie[at]!);
+      firsts.push(best[b]!);
+      costs.push(bestCost[b]!);
+      draws.push(bestTie[b]!);
     }
   }
   for (let at = 0; at < places.length; at++) {
