@@ -5,7 +5,7 @@
 import type { GridNode, Measured, Member, Network, RelayState, Underlay } from "../mesh/grid.ts";
 import { lanAddresses } from "../mesh/lan.ts";
 import type { MemberPlan, NetworkPlan } from "../mesh/network-plan.ts";
-import { resourcePeers } from "../mesh/peers.ts";
+import { resourcePeers, type SharedPeers } from "../mesh/peers.ts";
 import type { Nic } from "../model/nic.ts";
 import { linksOf } from "./health/measure.ts";
 import { keepPaths } from "./health/paths.ts";
@@ -199,8 +199,9 @@ async function resourcesOf(
   const planned = planNetwork?.(input, withHealth(underlay, health));
   await keepPaths(write, row.id, planned?.members ?? []);
   const plans = new Map(planned?.members.map((plan) => [plan.node, plan]));
+  const shared: SharedPeers = new Map();
   return new Map(
-    members.map((member) => [member.node, resourceOf(row, member, plans.get(member.node))]),
+    members.map((member) => [member.node, resourceOf(row, member, plans.get(member.node), shared)]),
   );
 }
 
@@ -296,7 +297,12 @@ function underlayOf(members: readonly MemberRow[]): Underlay {
   return { nodes, links: linksOf(reporters, nodes, links) };
 }
 
-function resourceOf(row: NetworkRow, member: MemberRow, plan: MemberPlan | undefined): NodePart {
+function resourceOf(
+  row: NetworkRow,
+  member: MemberRow,
+  plan: MemberPlan | undefined,
+  shared?: SharedPeers,
+): NodePart {
   const { phase, new_port, sealed_key, box } = member;
   const port = phase === "switching" && new_port !== null ? new_port : member.port;
   return {
@@ -311,7 +317,7 @@ function resourceOf(row: NetworkRow, member: MemberRow, plan: MemberPlan | undef
     ...(port === null ? {} : { listenPort: port }),
     internet: true,
     lan: [],
-    peers: plan === undefined ? [] : resourcePeers(plan),
+    peers: plan === undefined ? [] : resourcePeers(plan, undefined, shared),
     revision: row.revision,
     ...(sealed_key === null || box === null ? {} : { sealedKey: { publicKey: sealed_key, box } }),
   };
