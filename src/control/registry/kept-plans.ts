@@ -6,7 +6,7 @@ import { randomUUID } from "node:crypto";
 import type { NetworkPeer, NetworkResource } from "../model/network-resource.ts";
 import type { SealedKey } from "./sealed-key.ts";
 import type { Queries } from "./store/database.ts";
-import type { Write } from "./store/store.ts";
+import { jsonOf, type Write } from "./store/store.ts";
 
 /** A node's part of a network. `sealedKey` is for the node to open (sealed-key.ts), all else as `wirehaul node` takes it. */
 export interface NodePart extends NetworkResource {
@@ -188,7 +188,10 @@ async function store(
     await write.rows(
       `insert into plan_differences (network, node, revision, body)
        select $1, node, $2, body from jsonb_to_recordset($3::jsonb) as d(node text, body jsonb)`,
-      [network, revision, JSON.stringify(differences)],
+      [
+        ...[network, revision],
+        `[${differences.map(({ node, body }) => `{"node":${JSON.stringify(node)},"body":${jsonOf(body)}}`).join()}]`,
+      ],
     );
   }
 }

@@ -16,7 +16,8 @@ export interface NewChange {
   readonly node?: string | undefined;
   readonly owner?: number | undefined;
   readonly farm?: number | undefined;
-  readonly body?: unknown;
+  /** Never changed afterwards. */
+  readonly body?: object | undefined;
 }
 
 export interface Change extends NewChange {
@@ -171,7 +172,7 @@ async function append(
   const logged = changes.map(
     ({ kind, subject, node = null, owner = null, farm = null, body }, at): LoggedChange => ({
       ...{ revision: first + at, kind, subject, node, owner, farm },
-      body: body === undefined ? null : JSON.stringify(body),
+      body: body === undefined ? null : jsonOf(body),
     }),
   );
   await queries.rows(
@@ -184,6 +185,18 @@ async function append(
     [`[${logged.map(changeText).join()}]`, CHANNEL, String(last)],
   );
   return logged;
+}
+
+const texts = new WeakMap<object, string>();
+
+/** JSON of an object that is never changed, made once: bodies of changes are kept, logged and sent. */
+export function jsonOf(body: object): string {
+  let text = texts.get(body);
+  if (text === undefined) {
+    text = JSON.stringify(body);
+    texts.set(body, text);
+  }
+  return text;
 }
 
 /** JSON of a change with its body. */
