@@ -39,16 +39,23 @@ const ZERO = 0x30;
 const NINE = 0x39;
 const DOT = 0x2e;
 const COLON = 0x3a;
+const PERCENT = 0x25;
+const LOWER_A = 0x61;
+const LOWER_F = 0x66;
+const CASE = 0x20;
 
 /** Parses an IPv4 or IPv6 address; undefined: not an address (Go `netip.ParseAddr`). */
 export function parseAddress(text: string): Address | undefined {
-  const mark = text.search(/[.:%]/);
-  if (mark < 0) return undefined;
-  if (text.charCodeAt(mark) === DOT) {
+  // The first of these marks tells which it is.
+  for (let at = 0; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code === COLON) return parseIpv6(text);
+    if (code === PERCENT) return undefined;
+    if (code !== DOT) continue;
     const bytes = new Uint8Array(16);
     return parseDotted(text, 0, bytes, 0) ? { family: 2, bytes } : undefined;
   }
-  return text.charCodeAt(mark) === COLON ? parseIpv6(text) : undefined;
+  return undefined;
 }
 
 /** Formats the address in bytes[offset, offset+4) or bytes[offset, offset+16), by family, as RFC 5952 has it. */
@@ -62,11 +69,22 @@ export function parsePrefix(text: string): Prefix | undefined {
   if (slash < 0) return undefined;
   const address = parseAddress(text.slice(0, slash));
   if (address === undefined || address.scope !== undefined) return undefined;
-  const digits = text.slice(slash + 1);
-  if (!/^(0|[1-9][0-9]{0,2})$/.test(digits)) return undefined;
-  const cidr = Number(digits);
-  if (cidr > (address.family === 2 ? 32 : 128)) return undefined;
+  const cidr = parseLength(text, slash + 1);
+  if (cidr < 0 || cidr > (address.family === 2 ? 32 : 128)) return undefined;
   return { family: address.family, bytes: address.bytes, cidr };
+}
+
+/** One to three digits without a leading zero; -1: they are none. */
+function parseLength(text: string, start: number): number {
+  const digits = text.length - start;
+  if (digits < 1 || digits > 3 || (digits > 1 && text.charCodeAt(start) === ZERO)) return -1;
+  let value = 0;
+  for (let at = start; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code < ZERO || code > NINE) return -1;
+    value = value * 10 + code - ZERO;
+  }
+  return value;
 }
 
 /** Formats `address/length`; bits after the length are printed as they are (Go `netip.Prefix.String`). */
@@ -191,8 +209,14 @@ function widen(bytes: Uint8Array, gap: number, filled: number): true {
 
 function groupEnd(text: string, start: number): number {
   let end = start;
-  while (end < text.length && /[0-9a-fA-F]/.test(text[end]!)) end += 1;
+  while (end < text.length && isHexDigit(text.charCodeAt(end))) end += 1;
   return end;
+}
+
+function isHexDigit(code: number): boolean {
+  // Of ASCII letters, bit 5 is the case.
+  const letter = code | CASE;
+  return (code >= ZERO && code <= NINE) || (letter >= LOWER_A && letter <= LOWER_F);
 }
 
 function formatDotted(bytes: Uint8Array, offset: number): string {
@@ -201,24 +225,25 @@ function formatDotted(bytes: Uint8Array, offset: number): string {
 
 function formatIpv6(bytes: Uint8Array, offset: number): string {
   if (isMapped(bytes, offset)) return `::ffff:${formatDotted(bytes, offset + 12)}`;
-  const groups: number[] = [];
-  for (let i = 0; i < 16; i += 2) groups.push(loadBe16(bytes, offset + i));
   // The longest run of two or more zero groups, the first of equals (RFC 5952 section 4.2).
   let start = 8;
   let length = 1;
   for (let i = 0; i < 8; i += 1) {
     let end = i;
-    while (end < 8 && groups[end] === 0) end += 1;
+    while (end < 8 && loadBe16(bytes, offset + 2 * end) === 0) end += 1;
     if (end - i > length) {
       start = i;
       length = end - i;
     }
+    i = Math.max(i, end);
   }
-  const hex = (from: number, to: number): string =>
-    groups
-      .slice(from, to)
-      .map((group) => group.toString(16))
-      .join(":");
+  const hex = (from: number, to: number): string => {
+    let text = "";
+    for (let at = from; at < to; at += 1) {
+      text += `${at > from ? ":" : ""}${loadBe16(bytes, offset + 2 * at).toString(16)}`;
+    }
+    return text;
+  };
   return start === 8 ? hex(0, 8) : `${hex(0, start)}::${hex(start + length, 8)}`;
 }
 

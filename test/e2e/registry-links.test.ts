@@ -32,6 +32,10 @@ labTest("an old session does not bring a lost peer back, a handshake does", asyn
   expect(kept.length).toBeGreaterThan(0);
   await report(b, a, { isAlive: true, handshakeAge: 3_600 });
   expect((await seen())?.allowedIps).toEqual([]);
+  // A report of other networks, or of none, takes back nothing that was said of this one.
+  await b.reportLinks({ networks: [] });
+  await b.reportLinks({ networks: [{ network: "another", peers: [] }] });
+  expect((await seen())?.allowedIps).toEqual([]);
   await report(b, a, { isAlive: true, handshakeAge: 0 });
   expect(await seen()).toMatchObject({ allowedIps: direct?.allowedIps });
   expect(registry.faults).toEqual([]);

@@ -2,11 +2,11 @@
  * Whether a network or a node can be planned: each fault in a sentence that names the thing. A network with a fault is not planned, so
  * that no plan ever gives a prefix to two peers. Pure.
  */
-import { parseBase64Key } from "../../bytes/base64.ts";
 import {
   type Cidr,
   cidrOf,
   contains,
+  formatCidr,
   lastOf,
   networkOf,
   parseCidr,
@@ -14,12 +14,22 @@ import {
 } from "../model/cidr.ts";
 import { FAMILIES, type GridNode, type Network } from "./grid.ts";
 
+/** 32 bytes in base64, as `parseBase64Key` takes them: the last character has two bits more than there are. Public: no secret to guard. */
+const PUBLIC_KEY = /^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/;
+
 interface Claim {
-  readonly prefix: Cidr;
-  readonly first: string;
-  readonly last: string;
+  readonly family: number;
+  /** First and last address. */
+  readonly first: Uint8Array;
+  readonly last: Uint8Array;
   readonly text: string;
   readonly owner: string;
+}
+
+/** The range of a network. */
+interface Whole {
+  readonly text: string;
+  readonly prefix: Cidr | undefined;
 }
 
 /** Faults of a network; none: it can be planned. */
@@ -29,30 +39,23 @@ export function networkFaults({ range, range6, members, clients }: Network): str
   const ids = new Set<string>();
   const keys = new Map<string, string>();
   const claims: Claim[] = [];
-  const claim = (text: string, owner: string, within: string | undefined, family: 2 | 10): void => {
+  const [whole, whole6] = [range, range6].map((text) =>
+    text === undefined ? undefined : { text, prefix: parseCidr(text) },
+  );
+  const claim = (text: string, owner: string, within: Whole | undefined, family: 2 | 10): void => {
     const prefix = parseCidr(text);
     if (prefix === undefined || prefix.family !== family) {
       faults.push(`${owner}: "${text}" is no IPv${family === 2 ? 4 : 6} prefix`);
       return;
     }
-    const outer = within === undefined ? undefined : parseCidr(within);
-    if (within !== undefined && (outer === undefined || !contains(outer, prefix))) {
-      faults.push(`${owner}: ${text} is not inside ${within}`);
+    if (within !== undefined && !(within.prefix && contains(within.prefix, prefix))) {
+      faults.push(`${owner}: ${text} is not inside ${within.text}`);
     }
-    const { family: kind, bytes } = networkOf(prefix);
-    const order = (end: Uint8Array): string => `${kind === 2 ? 4 : 6}${hex(end)}`;
-    claims.push({
-      prefix,
-      first: order(bytes),
-      last: order(lastOf(prefix).bytes),
-      text,
-      owner,
-    });
+    const [first, last] = [networkOf(prefix).bytes, lastOf(prefix).bytes];
+    claims.push({ family, first, last, text, owner });
   };
   const takeKey = (key: string, owner: string): void => {
-    const bytes = parseBase64Key(key);
-    if (bytes === undefined) faults.push(`${owner}: its public key is no WireGuard key`);
-    bytes?.fill(0);
+    if (!PUBLIC_KEY.test(key)) faults.push(`${owner}: its public key is no WireGuard key`);
     const holder = keys.get(key);
     if (holder !== undefined) faults.push(`${owner} has the public key of ${holder}`);
     keys.set(key, owner);
@@ -68,8 +71,8 @@ export function networkFaults({ range, range6, members, clients }: Network): str
         faults.push(`${owner}: ${port} is no port`);
       }
     }
-    claim(member.subnet, owner, range, 2);
-    if (member.subnet6 !== undefined) claim(member.subnet6, owner, range6, 10);
+    claim(member.subnet, owner, whole, 2);
+    if (member.subnet6 !== undefined) claim(member.subnet6, owner, whole6, 10);
     for (const text of member.tunnelAddresses)
       claim(hostText(text), owner, undefined, familyOf(text));
   }
@@ -118,13 +121,11 @@ export function nodeFaults(node: GridNode): string[] {
 function overlapFaults(claims: readonly Claim[]): string[] {
   const faults: string[] = [];
   let widest: Claim | undefined;
-  for (const claim of claims.toSorted((a, b) =>
-    a.first < b.first ? -1 : a.first > b.first ? 1 : 0,
-  )) {
-    if (widest !== undefined && claim.first <= widest.last) {
+  for (const claim of claims.toSorted((a, b) => order(a, a.first, b, b.first))) {
+    if (widest !== undefined && order(claim, claim.first, widest, widest.last) <= 0) {
       faults.push(`${claim.text} of ${claim.owner} overlaps ${widest.text} of ${widest.owner}`);
     }
-    if (widest === undefined || claim.last > widest.last) widest = claim;
+    if (widest === undefined || order(claim, claim.last, widest, widest.last) > 0) widest = claim;
   }
   return faults;
 }
@@ -138,10 +139,11 @@ function familyOf(text: string): 2 | 10 {
   return text.includes(":") ? 10 : 2;
 }
 
-function hex(bytes: Uint8Array): string {
-  let text = "";
-  for (const byte of bytes) text += (byte + 0x100).toString(16).slice(1);
-  return text;
+/** Of two addresses of claims: IPv4 before IPv6, then as numbers. */
+function order(one: Claim, a: Uint8Array, other: Claim, b: Uint8Array): number {
+  if (one.family !== other.family) return one.family - other.family;
+  for (let at = 0; at < a.length; at++) if (a[at] !== b[at]) return a[at]! - b[at]!;
+  return 0;
 }
 
 /** A host's own prefix ("10.0.0.1/32") of an address with or without a length. */
@@ -149,4 +151,9 @@ export function hostPrefix(text: string): string {
   const host = hostText(text);
   const { family } = cidrOf(host);
   return `${host}/${family === 2 ? 32 : 128}`;
+}
+
+/** The same in its plain form, as `normalCidr` has it. */
+export function normalHost(text: string): string {
+  return formatCidr(cidrOf(hostText(text)));
 }

@@ -80,7 +80,8 @@ function alternatives(
   for (const relay of parties.values()) {
     if (relay === a || relay === b || !isRelay(relay.node) || path.includes(relay.node.id))
       continue;
-    const [one, other] = [meet(a, relay), meet(relay, b)];
+    const one = meet(a, relay, a.measuredTo(relay), relay.measuredTo(a));
+    const other = meet(relay, b, relay.measuredTo(b), b.measuredTo(relay));
     if (one === undefined || other === undefined) continue;
     const isKnown = one.latencyMs !== undefined && other.latencyMs !== undefined;
     found.push({

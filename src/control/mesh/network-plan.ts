@@ -6,11 +6,11 @@
  * that `routes.ts` has for the pair.
  */
 import { normalCidr } from "../model/cidr.ts";
-import { hostPrefix, networkFaults } from "./check.ts";
-import type { GridNode, Member, Network, Underlay } from "./grid.ts";
-import { isRelay } from "./grid.ts";
-import { firstHops, type Graph, numberOf, type Work } from "./routes.ts";
-import { again, meet, Party, type Side, trial, type Way } from "./ways.ts";
+import { networkFaults, normalHost } from "./check.ts";
+import type { Member, Network, Underlay } from "./grid.ts";
+import { Meetings } from "./meetings.ts";
+import { firstHops, type Work } from "./routes.ts";
+import { Party, type Side, trial, type Way } from "./ways.ts";
 
 /**
  * "node": carries routes. "key": the other key of a node in the middle of a rotation: accepted, without routes. "trial": a LAN
@@ -55,18 +55,8 @@ export interface NetworkPlan {
 
 /** Ours, as `NetworkPeer` has it: more don't arrive at a node. */
 export const ALLOWED_MAX = 1_024;
-/** Ours: of a hop that nobody has measured. */
-const LATENCY_UNKNOWN_MS = 50;
-/** Ours: relays within 5 ms are equally near; pairs are spread over them. */
-const LATENCY_STEP_MS = 5;
-/** Ours: below half of what it can carry, load is nothing to route by; a full relay is as bad as 250 ms. */
-const LOAD_FREE = 0.5;
-const LOAD_FULL_MS = 250;
-/** Ours: more than any path of relays that are up. */
-const PROBATION_MS = 60_000;
-/** Ours: bounds costs, so that sums stay exact. */
-const LATENCY_MAX_MS = 10_000;
 const NOBODY: readonly string[] = [];
+const NONE = -1;
 
 /** Plans a network; with faults in it, what is still right of the previous plan stays. */
 export function planNetwork(
@@ -86,8 +76,9 @@ export function planNetwork(
   const before = new Map((previous?.members ?? []).map((member) => [member.node, member]));
   const members = parties.map((_party, at) => plan.member(at, before));
   const notes = [...left, ...plan.notes];
-  const large = members.find(({ peers }) =>
-    peers.some(({ allowedIps }) => allowedIps.length > ALLOWED_MAX),
+  const large = members.find(
+    ({ peers }) =>
+      plan.longest > ALLOWED_MAX && peers.some(({ allowedIps }) => allowedIps.length > ALLOWED_MAX),
   );
   if (large !== undefined) {
     const fault = `node ${large.node} would have a peer with more than ${ALLOWED_MAX} prefixes: split the network, or add relays`;
@@ -143,22 +134,29 @@ function partiesOf(
 
 class Planner {
   readonly notes: string[] = [];
+  /** Most prefixes of a peer until now. */
+  longest = 0;
   readonly #parties: readonly Party[];
-  /** Of those that meet: the row's side towards the column. */
-  readonly #sides: (Side | undefined)[];
+  readonly #meetings: Meetings;
   readonly #next: Int32Array;
   /** What is at each member: its own prefixes and its clients'. */
   readonly #prefixes: string[][];
   readonly #clients: PlannedPeer[][];
+  /** Each member as it is to all who see it from the same side, if nothing lies beyond it: most peers are one of a few. */
+  readonly #plain: Map<Side, PlannedPeer>[];
+  readonly #beyond: Beyond;
 
   constructor(network: Network, parties: readonly Party[], work?: Work) {
     this.#parties = parties;
     const size = parties.length;
-    this.#sides = new Array<Side | undefined>(size * size).fill(undefined);
-    this.#next = firstHops(this.#graph(network.id, work), work);
+    this.#meetings = new Meetings(network.id, parties);
+    if (work !== undefined) work.pairs += (size * (size - 1)) / 2;
+    this.#next = firstHops(this.#meetings.graph, work);
     this.#keepLost();
     this.#prefixes = parties.map(({ member }) => ownPrefixes(member));
     this.#clients = parties.map(() => []);
+    this.#plain = parties.map(() => new Map());
+    this.#beyond = new Beyond(size);
     this.#placeClients(network);
   }
 
@@ -166,23 +164,18 @@ class Planner {
     const { id } = this.#parties[at]!.node;
     const peers: PlannedPeer[] = [];
     const unreached: string[] = [];
-    const carried = new Map<number, number[]>();
     const size = this.#parties.length;
+    const next = this.#next.subarray(at * size, (at + 1) * size);
+    this.#beyond.fill(next);
     for (let other = 0; other < size; other++) {
       if (other === at) continue;
-      const hop = this.#next[at * size + other]!;
-      if (hop < 0) unreached.push(this.#parties[other]!.node.id);
-      else if (hop !== other) {
-        const list = carried.get(hop);
-        if (list === undefined) carried.set(hop, [other]);
-        else list.push(other);
+      const hop = next[other]!;
+      if (hop === other) {
+        this.#addNode(peers, at, other);
+        continue;
       }
-    }
-    for (let other = 0; other < size; other++) {
-      if (other === at) continue;
-      if (this.#next[at * size + other] === other) {
-        this.#addNode(peers, at, other, carried.get(other) ?? []);
-      } else this.#addTrial(peers, at, other);
+      if (hop < 0) unreached.push(this.#parties[other]!.node.id);
+      this.#addTrial(peers, at, other);
     }
     peers.push(...this.#clients[at]!);
     const old = before.get(id);
@@ -192,53 +185,16 @@ class Planner {
     return { node: id, revision: (old?.revision ?? 0) + 1, peers, unreached };
   }
 
-  #graph(network: string, work: Work | undefined): Graph {
-    const parties = this.#parties;
-    const size = parties.length;
-    const meets = new Uint8Array(size * size);
-    const cost = new Int32Array(size * size);
-    for (let a = 0; a < size; a++) {
-      for (let b = a + 1; b < size; b++) {
-        const meeting = meet(parties[a]!, parties[b]!);
-        if (meeting === undefined) continue;
-        [this.#sides[a * size + b], this.#sides[b * size + a]] = meeting.sides;
-        const latency = Math.min(LATENCY_MAX_MS, meeting.latencyMs ?? LATENCY_UNKNOWN_MS);
-        meets[a * size + b] = meets[b * size + a] = 1;
-        cost[a * size + b] = cost[b * size + a] = Math.round(latency / LATENCY_STEP_MS);
-      }
-    }
-    if (work !== undefined) work.pairs += (size * (size - 1)) / 2;
-    return {
-      size,
-      meets,
-      cost,
-      relays: parties.flatMap(({ node }, at) => (isRelay(node) ? [at] : [])),
-      relayCost: Int32Array.from(parties, ({ node }) => relayCost(node)),
-      draws: Uint32Array.from(parties, ({ node }) => numberOf(`${network}/${node.id}`)),
-    };
-  }
-
   /** Who has no path, and met before, stays a peer with its own prefixes, and carries nothing: as soon as it answers it is seen. */
   #keepLost(): void {
     const size = this.#parties.length;
     for (let a = 0; a < size; a++) {
       for (let b = a + 1; b < size; b++) {
-        if (this.#next[a * size + b]! >= 0) continue;
-        const sides = this.#lostSides(a, b);
-        if (sides === undefined) continue;
-        [this.#sides[a * size + b], this.#sides[b * size + a]] = sides;
+        if (this.#next[a * size + b]! >= 0 || !this.#meetings.askOn(a, b)) continue;
         this.#next[a * size + b] = b;
         this.#next[b * size + a] = a;
       }
     }
-  }
-
-  #lostSides(a: number, b: number): readonly [Side, Side] | undefined {
-    const [one, other] = [this.#parties[a]!, this.#parties[b]!];
-    const isLost = [one.measuredTo(other), other.measuredTo(one)].some(
-      (measured) => measured?.v4?.lost !== undefined || measured?.v6?.lost !== undefined,
-    );
-    return isLost ? again(one, other) : undefined;
   }
 
   #placeClients({ clients, members }: Network): void {
@@ -254,7 +210,7 @@ class Planner {
         );
         continue;
       }
-      const allowedIps = addresses.map((address) => normalCidr(hostPrefix(address)));
+      const allowedIps = addresses.map(normalHost);
       this.#prefixes[at]!.push(...allowedIps);
       this.#clients[at]!.push({
         kind: "client",
@@ -269,38 +225,69 @@ class Planner {
     }
   }
 
-  #addNode(peers: PlannedPeer[], at: number, other: number, beyond: readonly number[]): void {
+  #addNode(peers: PlannedPeer[], at: number, other: number): void {
     const { member } = this.#parties[other]!;
-    const side = this.#sides[at * this.#parties.length + other]!;
+    const side = this.#meetings.side(at, other);
+    const { rotation } = member;
+    if (rotation === undefined) {
+      peers.push(this.#beyond.has(other) ? this.#peer(other, side) : this.#plainPeer(other, side));
+      return;
+    }
+    const isNew = this.#usesNewKey(at, member);
+    const [key, otherKey] = isNew
+      ? [rotation.publicKey, member.publicKey]
+      : [member.publicKey, rotation.publicKey];
+    peers.push(this.#peer(other, side, key), bare("key", member.node, otherKey, side, 0));
+  }
+
+  #plainPeer(other: number, side: Side): PlannedPeer {
+    const known = this.#plain[other]!;
+    let peer = known.get(side);
+    if (peer === undefined) {
+      peer = this.#peer(other, side);
+      known.set(side, peer);
+    }
+    return peer;
+  }
+
+  #peer(
+    other: number,
+    { endpoints, keepalive, way }: Side,
+    publicKey = this.#parties[other]!.member.publicKey,
+  ): PlannedPeer {
+    const { node: name, subnet } = this.#parties[other]!.member;
     let allowedIps = this.#prefixes[other]!;
     let carries = NOBODY;
-    if (beyond.length > 0) {
+    if (this.#beyond.has(other)) {
+      const names: string[] = [];
       allowedIps = allowedIps.slice();
-      for (const far of beyond) for (const prefix of this.#prefixes[far]!) allowedIps.push(prefix);
-      carries = beyond.map((far) => this.#parties[far]!.node.id);
+      for (let far = this.#beyond.first(other); far !== NONE; far = this.#beyond.after(far)) {
+        for (const prefix of this.#prefixes[far]!) allowedIps.push(prefix);
+        names.push(this.#parties[far]!.node.id);
+      }
+      carries = names;
     }
-    const { rotation } = member;
-    const isNew = rotation !== undefined && this.#usesNewKey(at, member);
-    peers.push({
+    this.longest = Math.max(this.longest, allowedIps.length);
+    return {
       kind: "node",
-      name: member.node,
-      publicKey: isNew ? rotation.publicKey : member.publicKey,
-      endpoints: side.endpoints,
+      name,
+      publicKey,
+      endpoints,
       allowedIps,
-      keepalive: side.keepalive,
-      subnet: member.subnet,
-      way: side.way,
+      keepalive,
+      subnet,
+      way,
       carries,
-    });
-    if (rotation === undefined) return;
-    peers.push(bare("key", member.node, isNew ? member.publicKey : rotation.publicKey, side, 0));
+    };
   }
 
   #addTrial(peers: PlannedPeer[], at: number, other: number): void {
-    const [low, high] = at < other ? [at, other] : [other, at];
-    const sides = trial(this.#parties[low]!, this.#parties[high]!) ?? this.#lostSides(low, high);
-    const side = sides?.[at < other ? 0 : 1];
-    if (side === undefined) return;
+    const low = Math.min(at, other);
+    const high = Math.max(at, other);
+    const sides =
+      trial(this.#parties[low]!, this.#parties[high]!) ?? this.#meetings.lostSides(low, high);
+    if (sides === undefined) return;
+    const side = sides[at < other ? 0 : 1];
     const { member } = this.#parties[other]!;
     const keys = [member.publicKey];
     if (member.rotation !== undefined) keys.push(member.rotation.publicKey);
@@ -324,16 +311,45 @@ function bare(
   return { kind, name, publicKey, endpoints, allowedIps: NOBODY, keepalive, way, carries: NOBODY };
 }
 
-/** In steps of latency, as hops are. */
-function relayCost({ relay }: GridNode): number {
-  const load = (Math.max(0, relay.load - LOAD_FREE) / (1 - LOAD_FREE)) * LOAD_FULL_MS;
-  const probation = relay.health === "probation" ? PROBATION_MS : 0;
-  return Math.round((load + probation) / LATENCY_STEP_MS);
+/** Of one member at a time: who is reached through whom. */
+class Beyond {
+  /** The first beyond each hop, and the one after each of those. */
+  readonly #first: Int32Array;
+  readonly #after: Int32Array;
+
+  constructor(size: number) {
+    this.#first = new Int32Array(size);
+    this.#after = new Int32Array(size);
+  }
+
+  /** `next`: the hop to each. */
+  fill(next: Int32Array): void {
+    this.#first.fill(NONE);
+    // The last first: lists are in the order of members.
+    for (let far = next.length - 1; far >= 0; far--) {
+      const hop = next[far]!;
+      if (hop < 0 || hop === far) continue;
+      this.#after[far] = this.#first[hop]!;
+      this.#first[hop] = far;
+    }
+  }
+
+  has(hop: number): boolean {
+    return this.#first[hop] !== NONE;
+  }
+
+  first(hop: number): number {
+    return this.#first[hop]!;
+  }
+
+  after(far: number): number {
+    return this.#after[far]!;
+  }
 }
 
 function ownPrefixes({ subnet, subnet6, tunnelAddresses }: Member): string[] {
   const prefixes = [subnet, ...(subnet6 === undefined ? [] : [subnet6])];
-  return [...prefixes, ...tunnelAddresses.map(hostPrefix)].map(normalCidr);
+  return [...prefixes.map(normalCidr), ...tunnelAddresses.map(normalHost)];
 }
 
 function arePeersSame(a: readonly PlannedPeer[], b: readonly PlannedPeer[]): boolean {
@@ -341,6 +357,7 @@ function arePeersSame(a: readonly PlannedPeer[], b: readonly PlannedPeer[]): boo
 }
 
 function isPeerSame(a: PlannedPeer, b: PlannedPeer): boolean {
+  if (a === b) return true;
   return (
     a.publicKey === b.publicKey &&
     a.kind === b.kind &&

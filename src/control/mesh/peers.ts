@@ -6,14 +6,20 @@ import type { MemberPlan, PlannedPeer } from "./network-plan.ts";
 /** The preshared key with that node or client, base64; undefined: none. */
 export type PresharedKeyOf = (peer: PlannedPeer) => string | undefined;
 
-/** Peers in the order of the plan. Preshared keys are the caller's to keep. */
+/** Peers that several members of a plan have in common: each is made once, and is one object for all of them. */
+export type SharedPeers = Map<PlannedPeer, NetworkPeer>;
+
+/** Peers in the order of the plan. Preshared keys are the caller's to keep; where there are any, nothing is shared. */
 export function resourcePeers(
   { peers }: MemberPlan,
   presharedKeyOf?: PresharedKeyOf,
+  shared?: SharedPeers,
 ): NetworkPeer[] {
   // Hundreds of peers share a few lists of endpoints: their rest is made once.
   const rests = new Map<readonly string[], readonly string[]>();
   return peers.map((peer): NetworkPeer => {
+    const known = shared?.get(peer);
+    if (known !== undefined) return known;
     const { publicKey, endpoints, allowedIps, keepalive, subnet } = peer;
     const made: { -readonly [Part in keyof NetworkPeer]: NetworkPeer[Part] } = {
       publicKey,
@@ -33,6 +39,7 @@ export function resourcePeers(
       made.candidates = rest;
     }
     if (subnet !== undefined) made.subnet = subnet;
+    shared?.set(peer, made);
     return made;
   });
 }

@@ -29,27 +29,45 @@ export interface Work {
 }
 
 const NONE = -1;
+/** More than any path costs; twice that is a 32-bit number still. */
+const FAR = 2 ** 30 - 1;
 /** Bits of half a drawn number: sums of 512 hops are exact. */
 const HALF_BITS = 22;
+
+/** What is known of the paths from row to column. */
+interface Paths {
+  /** The first hop. */
+  readonly next: Int32Array;
+  readonly hops: Uint16Array;
+  readonly cost: Int32Array;
+  readonly tie: Float64Array;
+}
+
+/** Of one row: the best relay to each column as yet. */
+interface Best {
+  readonly relay: Int32Array;
+  readonly cost: Int32Array;
+  readonly tie: Float64Array;
+}
 
 /** First hops, `size` by `size`: from row to column; the column itself: they meet; -1: no path (or itself). */
 export function firstHops(graph: Graph, work?: Work): Int32Array {
   const { size, meets, relays } = graph;
   const next = new Int32Array(size * size).fill(NONE);
-  let missing = 0;
+  let missing = size * (size - 1);
   for (let a = 0; a < size; a++) {
+    const row = a * size;
     for (let b = 0; b < size; b++) {
-      if (a === b) continue;
-      if (meets[a * size + b] === 1) next[a * size + b] = b;
-      else missing++;
+      if (meets[row + b] !== 1) continue;
+      next[row + b] = b;
+      missing--;
     }
   }
   if (missing === 0 || relays.length === 0) return next;
-  const tie = drawTies(graph);
-  const hops = Uint16Array.from(meets);
-  const cost = Float64Array.from(graph.cost);
+  const hops = new Uint16Array(meets);
+  const paths = { next, hops, cost: graph.cost.slice(), tie: drawTies(graph) };
   for (let length = 2; missing > 0; length++) {
-    const found = extend(graph, length, next, hops, cost, tie, work);
+    const found = extend(graph, length, paths, work);
     if (found === 0) break;
     missing -= found;
   }
@@ -57,76 +75,77 @@ export function firstHops(graph: Graph, work?: Work): Int32Array {
 }
 
 /** Finds the pairs at this many hops; returns how many (each direction counts). */
-function extend(
-  graph: Graph,
-  length: number,
-  next: Int32Array,
-  hops: Uint16Array,
-  cost: Float64Array,
-  tie: Float64Array,
-  work: Work | undefined,
-): number {
-  const { size, relays, relayCost } = graph;
-  const places: number[] = [];
-  const firsts: number[] = [];
-  const costs: number[] = [];
-  const draws: number[] = [];
-  const wanted = new Int32Array(size);
-  const best = new Int32Array(size);
-  const bestCost = new Float64Array(size);
-  const bestTie = new Float64Array(size);
+function extend(graph: Graph, length: number, paths: Paths, work: Work | undefined): number {
+  const { size, meets, relays, relayCost } = graph;
+  const { next, hops, cost, tie } = paths;
+  const best: Best = {
+    relay: new Int32Array(size),
+    cost: new Int32Array(size),
+    tie: new Float64Array(size),
+  };
+  // What is left after the first hop is one hop less. As it is before any of these is found.
+  const rest = new Int32Array(size * size).fill(FAR);
+  for (const relay of relays) {
+    for (let at = relay * size; at < (relay + 1) * size; at++) {
+      if (hops[at] === length - 1) rest[at] = cost[at]!;
+    }
+  }
+  let found = 0;
   for (let a = 0; a < size; a++) {
     const row = a * size;
-    let count = 0;
     // With one relay both directions are one sum.
-    for (let b = length === 2 ? a + 1 : 0; b < size; b++) {
-      if (a !== b && next[row + b] === NONE) wanted[count++] = b;
-    }
-    if (count === 0) continue;
-    best.fill(NONE, 0, count);
-    bestCost.fill(Infinity, 0, count);
-    bestTie.fill(Infinity, 0, count);
-    // Row by row of the relays: each is one piece of memory.
+    let from = length === 2 ? a + 1 : 0;
+    while (from < size && (from === a || next[row + from] !== NONE)) from++;
+    if (from === size) continue;
+    best.relay.fill(NONE, from);
+    best.cost.fill(FAR - 1, from);
     for (const relay of relays) {
-      if (graph.meets[row + relay] !== 1) continue;
-      if (work !== undefined) work.relays += count;
+      if (meets[row + relay] !== 1) continue;
+      if (work !== undefined) work.relays += size - from;
       const costHere = graph.cost[row + relay]! + relayCost[relay]!;
-      const tieHere = tie[row + relay]!;
-      const rest = relay * size;
-      for (let at = 0; at < count; at++) {
-        const place = rest + wanted[at]!;
-        if (hops[place] !== length - 1) continue;
-        const sum = costHere + cost[place]!;
-        if (sum > bestCost[at]!) continue;
-        const drawn = tieHere + tie[place]!;
-        if (sum === bestCost[at] && drawn >= bestTie[at]!) continue;
-        best[at] = relay;
-        bestCost[at] = sum;
-        bestTie[at] = drawn;
-      }
+      goOn(best, relay, costHere, tie[row + relay]!, rest, tie, relay * size, from, size);
     }
-    for (let at = 0; at < count; at++) {
-      if (best[at] === NONE) continue;
-      const b = wanted[at]!;
-      places.push(row + b);
-      firsts.push(best[at]!);
-      costs.push(bestCost[at]!);
-      draws.push(bestTie[at]!);
+    for (let b = from; b < size; b++) {
+      if (best.relay[b] === NONE || b === a || next[row + b] !== NONE) continue;
+      found++;
+      keep(paths, row + b, length, best, b);
       if (length > 2) continue;
-      places.push(b * size + a);
-      firsts.push(best[at]!);
-      costs.push(bestCost[at]!);
-      draws.push(bestTie[at]!);
+      found++;
+      keep(paths, b * size + a, length, best, b);
     }
   }
-  for (let at = 0; at < places.length; at++) {
-    const place = places[at]!;
-    next[place] = firsts[at]!;
-    hops[place] = length;
-    cost[place] = costs[at]!;
-    tie[place] = draws[at]!;
+  return found;
+}
+
+function keep(paths: Paths, place: number, length: number, best: Best, b: number): void {
+  paths.next[place] = best.relay[b]!;
+  paths.hops[place] = length;
+  paths.cost[place] = best.cost[b]!;
+  paths.tie[place] = best.tie[b]!;
+}
+
+/** Whom the way over one relay is better to, from column `from` on: the relay's row is one piece of memory, and asking for all is quicker than choosing. */
+function goOn(
+  best: Best,
+  relay: number,
+  costHere: number,
+  tieHere: number,
+  rest: Int32Array,
+  tie: Float64Array,
+  onward: number,
+  from: number,
+  size: number,
+): void {
+  const { cost } = best;
+  for (let b = from; b < size; b++) {
+    const sum = costHere + rest[onward + b]!;
+    if (sum > cost[b]!) continue;
+    const drawn = tieHere + tie[onward + b]!;
+    if (sum === cost[b] && drawn >= best.tie[b]!) continue;
+    best.relay[b] = relay;
+    cost[b] = sum;
+    best.tie[b] = drawn;
   }
-  return places.length;
 }
 
 function drawTies({ size, meets, draws }: Graph): Float64Array {

@@ -42,7 +42,7 @@ export interface Meeting {
 export class Party {
   readonly member: Member;
   readonly node: GridNode;
-  readonly #measured: ReadonlyMap<string, Measured> | undefined;
+  readonly measured: ReadonlyMap<string, Measured> | undefined;
   /** What it can do in the underlay: {@link PUBLIC} and {@link OUT}, a pair of bits for each family. */
   readonly standing: number;
   readonly #lists = new Map<readonly FamilyName[], readonly string[]>();
@@ -54,7 +54,7 @@ export class Party {
     this.member = member;
     this.node = node;
     this.standing = (standingOf(node.v6) << SHIFT6) | (standingOf(node.v4) << SHIFT4);
-    this.#measured = links.get(node.id);
+    this.measured = links.get(node.id);
   }
 
   get neighbourhood(): Neighbourhood {
@@ -63,7 +63,7 @@ export class Party {
   }
 
   measuredTo({ node }: Party): Measured | undefined {
-    return this.#measured?.get(node.id);
+    return this.measured?.get(node.id);
   }
 
   /** Its public endpoints in these families (one of {@link ORDERS}): with the port in use, then with the other one of a rotation. */
@@ -133,55 +133,87 @@ const PUBLIC = 1;
 const OUT = 2;
 const SHIFT4 = 0;
 const SHIFT6 = 2;
+/** Families that are dialled, as bits: where {@link Party.standing} has {@link PUBLIC}. */
+const DIALS_V4 = PUBLIC << SHIFT4;
+const DIALS_V6 = PUBLIC << SHIFT6;
 
 function standingOf({ kind }: Standing): number {
   return kind === "public" ? PUBLIC | OUT : kind === "hidden" ? OUT : 0;
 }
 
-/** Undefined: they need a relay. */
-export function meet(a: Party, b: Party): Meeting | undefined {
-  const there = a.measuredTo(b);
-  const back = b.measuredTo(a);
+/** `there`, `back`: what the one measured of the other, and the other of the one. Undefined: they need a relay. */
+export function meet(
+  a: Party,
+  b: Party,
+  there: Measured | undefined,
+  back: Measured | undefined,
+): Meeting | undefined {
+  const dialsThere = dialled(a, b, there);
+  const dialsBack = dialled(b, a, back);
+  const either = dialsThere | dialsBack;
   const lanThere = reached(there?.lan, b.node);
   const lanBack = reached(back?.lan, a.node);
   const isLan = lanThere.length > 0 || lanBack.length > 0;
-  // As `dials` says it, for a pair of which nearly nothing is measured nearly always.
-  const there6 = isOpen(a, b, SHIFT6) && there?.v6?.isReached !== false;
-  const there4 = isOpen(a, b, SHIFT4) && there?.v4?.isReached !== false;
-  const back6 = isOpen(b, a, SHIFT6) && back?.v6?.isReached !== false;
-  const back4 = isOpen(b, a, SHIFT4) && back?.v4?.isReached !== false;
-  const has6 = there6 || back6;
-  const has4 = there4 || back4;
-  if (!isLan && !has6 && !has4) return undefined;
-  const isV4First = has4 && (!has6 || isV4Better(there, back, there6 && back6, there4 && back4));
-  const first = isV4First ? "v4" : has6 ? "v6" : undefined;
-  const latencyMs = isLan
-    ? (lanThere[0]?.latencyMs ?? lanBack[0]?.latencyMs)
-    : first && latencyOf(first, there, back);
-  const order = (dials6: boolean, dials4: boolean): Order =>
-    dials6 && dials4
+  if (either === 0 && !isLan) return undefined;
+  const both = dialsThere & dialsBack;
+  const isV4First =
+    (either & DIALS_V4) !== 0 &&
+    ((either & DIALS_V6) === 0 ||
+      isV4Better(there, back, (both & DIALS_V6) !== 0, (both & DIALS_V4) !== 0));
+  const one = sideTowards(b, a, dialsThere, dialsBack, isV4First);
+  const other = sideTowards(a, b, dialsBack, dialsThere, isV4First);
+  if (isLan) {
+    return {
+      latencyMs: lanThere[0]?.latencyMs ?? lanBack[0]?.latencyMs,
+      sides: [inLan(one, b, lanThere), inLan(other, a, lanBack)],
+    };
+  }
+  return { latencyMs: latencyOf(isV4First ? "v4" : "v6", there, back), sides: [one, other] };
+}
+
+/** By what two nodes are ({@link Party.standing}), as far as nothing is measured. */
+export function mayMeet(a: number, b: number): boolean {
+  return (opened(a, b) | opened(b, a)) !== 0;
+}
+
+/** Out at the one and in at the other: the bits of a family lie side by side. */
+function opened(from: number, to: number): number {
+  return to & (from >>> 1) & (DIALS_V4 | DIALS_V6);
+}
+
+/** The families in which `from` may open a flow, as `dials` has it, for a pair of which nearly nothing is measured nearly always. */
+function dialled(from: Party, to: Party, probes: Measured | undefined): number {
+  const open = opened(from.standing, to.standing);
+  if (open === 0 || probes === undefined) return open;
+  const failed =
+    (probes.v4?.isReached === false ? DIALS_V4 : 0) |
+    (probes.v6?.isReached === false ? DIALS_V6 : 0);
+  return open & ~failed;
+}
+
+/** Of `from`, which dials `to` in some families, as `to` dials back in some. */
+function sideTowards(
+  to: Party,
+  from: Party,
+  dials: number,
+  back: number,
+  isV4First: boolean,
+): Side {
+  // A flow that one side's NAT or firewall forgets would leave the other with an address that leads nowhere.
+  const isHidden = (dials & ~from.standing) !== 0;
+  const isAuto = dials !== 0 && (isHidden || back === 0);
+  const first = isV4First ? DIALS_V4 : DIALS_V6;
+  const order =
+    dials === (DIALS_V4 | DIALS_V6)
       ? isV4First
         ? V4_FIRST
         : V6_FIRST
-      : dials6
+      : dials === DIALS_V6
         ? ONLY_V6
-        : dials4
+        : dials === DIALS_V4
           ? ONLY_V4
           : NOWHERE;
-  // A flow that one side's NAT or firewall forgets would leave the other with an address that leads nowhere.
-  const hidden = (party: Party, dials6: boolean, dials4: boolean): boolean =>
-    (dials6 && (party.standing & (PUBLIC << SHIFT6)) === 0) ||
-    (dials4 && (party.standing & (PUBLIC << SHIFT4)) === 0);
-  const dialsThere = there6 || there4;
-  const dialsBack = back6 || back4;
-  const isAutoThere = dialsThere && (hidden(a, there6, there4) || !dialsBack);
-  const isAutoBack = dialsBack && (hidden(b, back6, back4) || !dialsThere);
-  const one = b.sideOf(order(there6, there4), isAutoThere, isV4First ? !there4 : !there6);
-  const other = a.sideOf(order(back6, back4), isAutoBack, isV4First ? !back4 : !back6);
-  return {
-    latencyMs,
-    sides: isLan ? [inLan(one, b, lanThere), inLan(other, a, lanBack)] : [one, other],
-  };
+  return to.sideOf(order, isAuto, (dials & first) === 0);
 }
 
 function inLan({ endpoints, keepalive }: Side, to: Party, probes: readonly LanProbe[]): Side {
@@ -191,11 +223,6 @@ function inLan({ endpoints, keepalive }: Side, to: Party, probes: readonly LanPr
     keepalive: keepalive === "auto" ? "auto" : LAN_KEEPALIVE,
     way: "lan",
   };
-}
-
-/** By what the nodes are, if nothing is measured. */
-function isOpen(from: Party, to: Party, shift: number): boolean {
-  return (to.standing & (PUBLIC << shift)) !== 0 && (from.standing & (OUT << shift)) !== 0;
 }
 
 /** Endpoints for a trial, undefined: there is nothing to try, or a try has failed and nobody has taken that back. */

@@ -55,11 +55,10 @@ export function addressText({ family, bytes }: Cidr): string {
 
 /** The prefix with its host part zero. */
 export function networkOf(cidr: Cidr): Cidr {
+  const { family, length } = cidr;
   const bytes = cidr.bytes.slice();
-  for (let bit = cidr.length; bit < 128; bit++) {
-    bytes[bit >>> 3] = bytes[bit >>> 3]! & ~(0x80 >>> (bit & 7));
-  }
-  return { family: cidr.family, bytes, length: cidr.length };
+  for (let at = length >>> 3; at < bytes.length; at++) bytes[at] = bytes[at]! & maskOf(length, at);
+  return { family, bytes, length };
 }
 
 /** True if they are the same address with the same length. */
@@ -69,25 +68,27 @@ export function isSame(a: Cidr, b: Cidr): boolean {
 
 /** The last address of a prefix: of IPv4, the subnet's broadcast. */
 export function lastOf(cidr: Cidr): Cidr {
+  const { family, length } = cidr;
   const bytes = cidr.bytes.slice();
-  for (let bit = cidr.length; bit < widthOf(cidr.family); bit++) {
-    bytes[bit >>> 3] = bytes[bit >>> 3]! | (0x80 >>> (bit & 7));
+  for (let at = length >>> 3; at < widthOf(family) >>> 3; at++) {
+    bytes[at] = bytes[at]! | ~maskOf(length, at);
   }
-  return { family: cidr.family, bytes, length: cidr.length };
+  return { family, bytes, length };
 }
 
 /** True if no bit after the length is set. */
-export function isNetwork(cidr: Cidr): boolean {
-  return areEqual(cidr.bytes, networkOf(cidr).bytes);
+export function isNetwork({ bytes, length }: Cidr): boolean {
+  return bytes.every((byte, at) => (byte & ~maskOf(length, at)) === 0);
 }
 
 /** True if all of `inner` lies in `outer`. */
 export function contains(outer: Cidr, inner: Cidr): boolean {
-  if (outer.family !== inner.family || outer.length > inner.length) return false;
-  return areEqual(
-    networkOf(outer).bytes,
-    networkOf({ family: inner.family, bytes: inner.bytes, length: outer.length }).bytes,
-  );
+  const { family, bytes, length } = outer;
+  if (family !== inner.family || length > inner.length) return false;
+  for (let at = 0; 8 * at < length; at++) {
+    if (((bytes[at]! ^ inner.bytes[at]!) & maskOf(length, at)) !== 0) return false;
+  }
+  return true;
 }
 
 /** True if they share an address. */
@@ -119,6 +120,12 @@ export function sizeOf({ family, length }: Cidr): number {
 /** The prefix in its plain form ("10.1.0.0/16"), host part zero; throws naming the text if it is none. */
 export function normalCidr(text: string): string {
   return formatCidr(networkOf(cidrOf(text)));
+}
+
+/** Those bits of byte number `at` that are in a prefix of this length. */
+function maskOf(length: number, at: number): number {
+  const bits = length - 8 * at;
+  return bits >= 8 ? 0xff : bits <= 0 ? 0 : (0xff00 >>> bits) & 0xff;
 }
 
 function areEqual(a: Uint8Array, b: Uint8Array): boolean {

@@ -1,19 +1,16 @@
 /**
- * Who hears of what: reads each change once for all streams of this process, in the order of revisions, woken by the database and, should
- * that fail, by a clock. Who was away gets what it missed first, then what is new: nothing is left out, nothing comes twice.
+ * Who hears of what, in the order of revisions: what this process has committed itself is told at once; what others have is read once for all
+ * streams, woken by the database and, should that fail, by a clock. Who was away gets what it missed first, then what is new: nothing is left
+ * out, nothing comes twice.
  */
 import type { Actor } from "./actor.ts";
-import { CHANNEL, type Change, type Store } from "./store/store.ts";
+import { CHANNEL, changeText, type LoggedChange, type Store } from "./store/store.ts";
 
 /** Ours: the longest that a lost notification costs. */
 const LOOK_MS = 5_000;
 const ROWS_AT_ONCE = 1_000;
 /** A body goes on as it is: it is not read here. */
 const COLUMNS = "revision, kind, subject, node, owner, farm, body::text as body";
-
-interface Row extends Change {
-  readonly body: string | null;
-}
 
 export interface Listener {
   /** Starts after what was missed; `isReset`: that is not known any more, look at everything. */
@@ -31,7 +28,7 @@ interface Subscription {
   after: number;
   farms: ReadonlySet<number>;
   /** Undefined: it has caught up. */
-  waiting: Row[] | undefined;
+  waiting: LoggedChange[] | undefined;
 }
 
 export class Changes {
@@ -53,12 +50,14 @@ export class Changes {
 
   async start(): Promise<void> {
     this.#last = (await this.#store.position()).revision;
+    this.#store.onChanges = (changes) => this.#take(changes);
     await this.#store.database.listen(CHANNEL, () => this.#wake());
     this.#timer = setInterval(() => this.#wake(), LOOK_MS);
     this.#timer.unref();
   }
 
   async stop(): Promise<void> {
+    this.#store.onChanges = undefined;
     clearInterval(this.#timer);
     for (const { listener } of this.#subscriptions) listener.end();
     this.#subscriptions.clear();
@@ -125,7 +124,7 @@ export class Changes {
     const { actor, farms } = subscription;
     const [where, ...values] = whereOf(actor, farms);
     for (let from = since; from < upTo; ) {
-      const rows = await this.#store.database.rows<Row>(
+      const rows = await this.#store.database.rows<LoggedChange>(
         `select ${COLUMNS} from changes where revision > $1 and revision <= $2 and ${where}
          order by revision limit ${ROWS_AT_ONCE}`,
         [from, upTo, ...values],
@@ -146,16 +145,11 @@ export class Changes {
     while (this.#isAskedAgain) {
       this.#isAskedAgain = false;
       try {
-        const rows = await this.#store.database.rows<Row>(
+        const rows = await this.#store.database.rows<LoggedChange>(
           `select ${COLUMNS} from changes where revision > $1 order by revision limit ${ROWS_AT_ONCE}`,
           [this.#last],
         );
-        for (const change of rows) {
-          this.#last = change.revision;
-          const theirs = change.node == null ? undefined : this.#ofNodes.get(change.node);
-          for (const subscription of theirs ?? []) this.#offer(subscription, change);
-          for (const subscription of this.#ofUsers) this.#offer(subscription, change);
-        }
+        for (const change of rows) this.#pass(change);
         if (rows.length === ROWS_AT_ONCE) this.#isAskedAgain = true;
       } catch (error) {
         this.#log("error", `changes can't be read for now: ${(error as Error).message}`);
@@ -163,20 +157,39 @@ export class Changes {
     }
   }
 
-  #offer(subscription: Subscription, change: Row): void {
+  /** Committed by this process. Where something before it is missing here, it waits for that and is read. */
+  #take(changes: readonly LoggedChange[]): void {
+    if (changes[0]?.revision !== this.#last + 1) return;
+    try {
+      for (const change of changes) this.#pass(change);
+    } catch (error) {
+      // It is written: that it was not told is no fault of who asked for it.
+      this.#log("error", `a change can't be told: ${(error as Error).message}`);
+    }
+  }
+
+  #pass(change: LoggedChange): void {
+    // Read while it was told already.
+    if (change.revision <= this.#last) return;
+    this.#last = change.revision;
+    const theirs = change.node === null ? undefined : this.#ofNodes.get(change.node);
+    for (const subscription of theirs ?? []) this.#offer(subscription, change);
+    for (const subscription of this.#ofUsers) this.#offer(subscription, change);
+  }
+
+  #offer(subscription: Subscription, change: LoggedChange): void {
     if (change.revision <= subscription.after || !isFor(subscription, change)) return;
     if (subscription.waiting === undefined) this.#tell(subscription, change);
     else subscription.waiting.push(change);
   }
 
-  #tell(subscription: Subscription, change: Row): void {
+  #tell(subscription: Subscription, change: LoggedChange): void {
     if (!this.#subscriptions.has(subscription)) return;
     const { actor, listener } = subscription;
     // What a node has to do is between it and the registry: others hear that it is something new.
-    const { body, ...rest } = change;
-    const text = JSON.stringify(rest);
-    const whole = actor.kind === "node" ? `${text.slice(0, -1)},"body":${body ?? "null"}}` : text;
-    listener.change(change.kind, change.revision, whole);
+    const { body: _body, ...rest } = change;
+    const text = actor.kind === "node" ? changeText(change) : JSON.stringify(rest);
+    listener.change(change.kind, change.revision, text);
     if (concernsRights(actor, change)) {
       this.#remove(subscription);
       listener.end();
@@ -184,15 +197,15 @@ export class Changes {
   }
 }
 
-function concernsRights(actor: Actor, { kind, node, owner }: Change): boolean {
+function concernsRights(actor: Actor, { kind, node, owner }: LoggedChange): boolean {
   if (actor.kind === "node") return kind === "node" && node === actor.keyId;
   return actor.kind === "user" && (kind === "user" || kind === "farm") && owner === actor.id;
 }
 
-function isFor({ actor, farms }: Subscription, { node, owner, farm }: Change): boolean {
+function isFor({ actor, farms }: Subscription, { node, owner, farm }: LoggedChange): boolean {
   if (actor.kind === "node") return node === actor.keyId;
   if (actor.kind !== "user") return false;
-  return actor.role === "admin" || owner === actor.id || (farm != null && farms.has(farm));
+  return actor.role === "admin" || owner === actor.id || (farm !== null && farms.has(farm));
 }
 
 /** The same as SQL; values are $3 and on. */

@@ -6,7 +6,7 @@ import { randomUUID } from "node:crypto";
 import type { NetworkPeer, NetworkResource } from "../model/network-resource.ts";
 import type { SealedKey } from "./sealed-key.ts";
 import type { Queries } from "./store/database.ts";
-import type { Write } from "./store/store.ts";
+import { jsonOf, type Write } from "./store/store.ts";
 
 /** A node's part of a network. `sealedKey` is for the node to open (sealed-key.ts), all else as `wirehaul node` takes it. */
 export interface NodePart extends NetworkResource {
@@ -76,9 +76,10 @@ export async function keepPlan(
   const told = new Map(scope === "all" ? [] : before.parts);
   const wholes: { node: string; plan: NodePart }[] = [];
   const differences: { node: string; body: NetworkChange }[] = [];
+  const equals = new EqualPeers();
   for (const [node, plan] of parts) {
     const old = before.parts.get(node);
-    const { difference: body, kept } = compare(old, plan);
+    const { difference: body, kept } = compare(old, plan, equals);
     const count = before.counts.get(node) ?? 0;
     told.set(node, kept);
     counts.set(node, count);
@@ -187,7 +188,10 @@ async function store(
     await write.rows(
       `insert into plan_differences (network, node, revision, body)
        select $1, node, $2, body from jsonb_to_recordset($3::jsonb) as d(node text, body jsonb)`,
-      [network, revision, JSON.stringify(differences)],
+      [
+        ...[network, revision],
+        `[${differences.map(({ node, body }) => `{"node":${JSON.stringify(node)},"body":${jsonOf(body)}}`).join()}]`,
+      ],
     );
   }
 }
@@ -224,13 +228,31 @@ export function differenceOf(
   before: NodePart | undefined,
   after: NodePart,
 ): NetworkChange | undefined {
-  return compare(before, after).difference;
+  return compare(before, after, new EqualPeers()).difference;
+}
+
+/**
+ * Peers of a plan that are as they were told before. Most are one object for many members, before as after: each pair of objects is compared
+ * once. What is equal stays the object that it was, and becomes one for all where it was several (as the database gives it).
+ */
+class EqualPeers {
+  readonly #kept = new Map<NetworkPeer, NetworkPeer>();
+
+  /** The object to keep for `after`; undefined: `before` was another one. */
+  keptOf(before: NetworkPeer, after: NetworkPeer): NetworkPeer | undefined {
+    const kept = this.#kept.get(after);
+    if (kept !== undefined) return kept === before || isSame(kept, before) ? kept : undefined;
+    if (!isSame(before, after)) return undefined;
+    this.#kept.set(after, before);
+    return before;
+  }
 }
 
 /** `kept`: what is told now, of the objects that were there before where they are equal, so that memory does not change hands. */
 function compare(
   before: NodePart | undefined,
   after: NodePart,
+  equals: EqualPeers,
 ): { readonly difference: NetworkChange | undefined; readonly kept: NodePart } {
   const { peers: _peers, revision: _revision, ...rest } = after;
   const old = new Map(before?.peers.map((peer) => [peer.publicKey, peer]));
@@ -238,9 +260,9 @@ function compare(
   const peers = after.peers.map((peer) => {
     const earlier = old.get(peer.publicKey);
     old.delete(peer.publicKey);
-    if (earlier !== undefined && isSame(earlier, peer)) return earlier;
-    set.push(peer);
-    return peer;
+    const kept = earlier && equals.keptOf(earlier, peer);
+    if (kept === undefined) set.push(peer);
+    return kept ?? peer;
   });
   const remove = [...old.keys()];
   if (before !== undefined && set.length === 0 && remove.length === 0) {

@@ -5,13 +5,12 @@
 import type { GridNode, Measured, Member, Network, RelayState, Underlay } from "../mesh/grid.ts";
 import { lanAddresses } from "../mesh/lan.ts";
 import type { MemberPlan, NetworkPlan } from "../mesh/network-plan.ts";
-import { resourcePeers } from "../mesh/peers.ts";
-import type { Nic } from "../model/nic.ts";
+import { resourcePeers, type SharedPeers } from "../mesh/peers.ts";
 import { linksOf } from "./health/measure.ts";
 import { keepPaths } from "./health/paths.ts";
-import { type PeerRecord, withOneKey } from "./health/record.ts";
 import { healthOf } from "./health/relays.ts";
 import { keepPlan, type NodePart } from "./kept-plans.ts";
+import { type MemberRow, membersOf } from "./members.ts";
 import type { Reachability } from "./schemas.ts";
 import type { Queries } from "./store/database.ts";
 import type { Memory } from "./store/memory.ts";
@@ -39,41 +38,6 @@ interface NetworkRow {
   readonly range6: string;
   /** That of a plan that differs. */
   readonly revision: number;
-}
-
-/** What a node said of itself. */
-interface Reported {
-  readonly census: readonly Nic[] | null;
-  readonly reachability: Reachability | null;
-}
-
-const NOTHING: Reported = { census: null, reachability: null };
-
-export interface MemberRow extends Reported {
-  readonly node: string;
-  readonly subnet: string;
-  readonly subnet6: string;
-  readonly tunnel: string;
-  readonly tunnel6: string;
-  readonly port: number | null;
-  readonly confirmed: boolean;
-  readonly public_key: string | null;
-  /** Of a rotation that peers know of; null: there is none. */
-  readonly phase: "spreading" | "switching" | null;
-  readonly new_key: string | null;
-  readonly new_port: number | null;
-  readonly seen_by: readonly string[] | null;
-  readonly sealed_key: string | null;
-  readonly box: string | null;
-  /** What it reported of its peers; of one with two keys by that in {@link public_key}. */
-  readonly records: readonly PeerRecord[] | null;
-  /** When, in milliseconds since 1970. */
-  readonly reported: number | null;
-  /** It has missed its heartbeats. */
-  readonly silent: boolean;
-  readonly seen: Date | null;
-  readonly name: string;
-  readonly farm: number;
 }
 
 interface ClientRow {
@@ -128,67 +92,6 @@ async function networkOf(write: Write, network: string): Promise<NetworkRow | un
   return row;
 }
 
-/** `only` undefined: all of them. `memory`: of what was read before. */
-async function membersOf(
-  queries: Queries,
-  network: string,
-  memory: Memory | undefined,
-  only?: readonly string[],
-): Promise<MemberRow[]> {
-  const rows = await queries.rows<Omit<MemberRow, keyof Reported> & { readonly version: string }>(
-    `select m.node, m.subnet::text, m.subnet6::text, host(m.tunnel) as tunnel, host(m.tunnel6) as tunnel6,
-       m.port, l.state = 'confirmed' as confirmed, m.public_key, n.xmin::text || n.ctid::text as version,
-       t.phase, t.public_key as new_key, t.port as new_port, t.seen_by, k.public_key as sealed_key, b.box,
-       n.name, n.farm, r.peers as records, extract(epoch from r.at)::float8 * 1000 as reported,
-       coalesce(h.silent, false) as silent, h.seen
-     from network_nodes m join nodes n on n.id = m.node
-     left join port_leases l on l.node = m.node and l.port = m.port
-     left join link_reports r on r.network = m.network and r.node = m.node
-     left join heartbeats h on h.node = m.node
-     left join rotations t on t.network = m.network and t.node = m.node and t.phase in ('spreading', 'switching')
-     left join sealed_keys k on k.network = m.network and k.node = m.node
-     left join sealed_boxes b on b.network = m.network and b.node = m.node
-     where m.network = $1 and ($2::text[] is null or m.node = any($2)) order by m.node`,
-    [network, only ?? null],
-  );
-  const reported = await reportedBy(queries, rows, memory);
-  const newKeys = new Map(
-    rows.flatMap(({ new_key, public_key }) =>
-      new_key === null || public_key === null ? [] : [[new_key, public_key]],
-    ),
-  );
-  return rows.map((row) => ({
-    ...{ ...row, ...(reported.get(row.node) ?? NOTHING) },
-    records: newKeys.size === 0 ? row.records : withOneKey(row.records ?? [], newKeys),
-  }));
-}
-
-/** What nodes reported, which is large and seldom changes: read again only if a row is another than the one that was read. */
-async function reportedBy(
-  queries: Queries,
-  nodes: readonly { readonly node: string; readonly version: string }[],
-  memory: Memory | undefined,
-): Promise<ReadonlyMap<string, Reported>> {
-  const found = new Map<string, Reported>();
-  const missing = new Map<string, string>();
-  for (const { node, version } of nodes) {
-    const known = memory?.get<Reported & { readonly version: string }>(`reported ${node}`);
-    // PostgreSQL, "System Columns": a row's version has its place and its transaction.
-    if (known?.version === version) found.set(node, known);
-    else missing.set(node, version);
-  }
-  if (missing.size === 0) return found;
-  const read = await queries.rows<Reported & { readonly id: string; readonly version: string }>(
-    `select id, xmin::text || ctid::text as version, census, reachability from nodes where id = any($1)`,
-    [[...missing.keys()]],
-  );
-  for (const { id, ...row } of read) {
-    found.set(id, row);
-    memory?.set(`reported ${id}`, row, 1 + (row.reachability?.links.length ?? 0));
-  }
-  return found;
-}
-
 async function resourcesOf(
   write: Write,
   row: NetworkRow,
@@ -199,8 +102,9 @@ async function resourcesOf(
   const planned = planNetwork?.(input, withHealth(underlay, health));
   await keepPaths(write, row.id, planned?.members ?? []);
   const plans = new Map(planned?.members.map((plan) => [plan.node, plan]));
+  const shared: SharedPeers = new Map();
   return new Map(
-    members.map((member) => [member.node, resourceOf(row, member, plans.get(member.node))]),
+    members.map((member) => [member.node, resourceOf(row, member, plans.get(member.node), shared)]),
   );
 }
 
@@ -282,21 +186,48 @@ function rotationOf({
   };
 }
 
-function underlayOf(members: readonly MemberRow[]): Underlay {
-  const nodes = new Map<string, GridNode>();
-  const links = new Map<string, ReadonlyMap<string, Measured>>();
-  for (const { node, census, reachability } of members) {
-    const { v4, v6, relay, links: measured } = reachability ?? NOWHERE;
-    nodes.set(node, { id: node, v4, v6, lan: lanAddresses(census ?? []), relay });
-    links.set(node, new Map(measured.map((link) => [link.node, link])));
+/** What was made of what nodes reported, as long as memory has that: the same objects, so that what follows from them stays known too. */
+const nodesMade = new WeakMap<
+  Reachability,
+  { readonly census: unknown; readonly node: GridNode }
+>();
+const linksMade = new WeakMap<Reachability, ReadonlyMap<string, Measured>>();
+
+function nodeOf({ node: id, census, reachability }: MemberRow): GridNode {
+  const known = reachability === null ? undefined : nodesMade.get(reachability);
+  if (known !== undefined && known.census === census && known.node.id === id) return known.node;
+  const { v4, v6, relay } = reachability ?? NOWHERE;
+  const node = { id, v4, v6, lan: lanAddresses(census ?? []), relay };
+  if (reachability !== null) nodesMade.set(reachability, { census, node });
+  return node;
+}
+
+function linksFrom(reachability: Reachability): ReadonlyMap<string, Measured> {
+  let links = linksMade.get(reachability);
+  if (links === undefined) {
+    links = new Map(reachability.links.map((link) => [link.node, link]));
+    linksMade.set(reachability, links);
   }
+  return links;
+}
+
+function underlayOf(members: readonly MemberRow[]): Underlay {
+  const nodes = new Map(members.map((member) => [member.node, nodeOf(member)]));
+  const links = new Map(
+    members.map(({ node, reachability }) => [node, linksFrom(reachability ?? NOWHERE)]),
+  );
   const reporters = members.map(({ node, public_key: publicKey, records }) => ({
     ...{ node, publicKey, records: records ?? [] },
   }));
   return { nodes, links: linksOf(reporters, nodes, links) };
 }
 
-function resourceOf(row: NetworkRow, member: MemberRow, plan: MemberPlan | undefined): NodePart {
+function resourceOf(
+  row: NetworkRow,
+  member: MemberRow,
+  plan: MemberPlan | undefined,
+  shared?: SharedPeers,
+): NodePart {
   const { phase, new_port, sealed_key, box } = member;
   const port = phase === "switching" && new_port !== null ? new_port : member.port;
   return {
@@ -311,7 +242,7 @@ function resourceOf(row: NetworkRow, member: MemberRow, plan: MemberPlan | undef
     ...(port === null ? {} : { listenPort: port }),
     internet: true,
     lan: [],
-    peers: plan === undefined ? [] : resourcePeers(plan),
+    peers: plan === undefined ? [] : resourcePeers(plan, undefined, shared),
     revision: row.revision,
     ...(sealed_key === null || box === null ? {} : { sealedKey: { publicKey: sealed_key, box } }),
   };

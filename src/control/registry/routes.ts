@@ -225,7 +225,8 @@ export const ROUTES: readonly Route[] = [
   taking({
     method: "PUT",
     path: "/api/v2/nodes/:node/links",
-    summary: "What the node sees of its peers: handshakes, endpoints in use, probes (node)",
+    summary:
+      "What the node sees of all its peers in the networks that it names: handshakes, endpoints in use, probes; many peers in several requests (node)",
     body: schemas.linksSchema,
     status: 204,
     run: ({ store, actor, params, replans }, body) =>

@@ -70,7 +70,10 @@ export interface PeerLink {
   readonly loss?: number | undefined;
 }
 
-/** Whole state: networks and peers that are not named have no links. */
+/**
+ * Of each network that it names all peers: one that is not named has no link. Networks that it does not name stay as they were reported, so that
+ * a node with thousands of peers says it in several requests.
+ */
 export interface LinksReport {
   readonly networks: readonly {
     readonly network: string;

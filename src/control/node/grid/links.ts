@@ -1,7 +1,7 @@
 /**
  * What the node reports of its peers (`PUT nodes/:id/links`): handshake, endpoint in use, whether echoes come back, how long they take, how
- * many are lost. Sent at once when a peer turns, else at most every 30 s and only if it says something new. A registry that doesn't know
- * the route is an older one: it is asked again rarely.
+ * many are lost. Of each network at once when a peer turns, else at most every 30 s and only if it says something new; many peers go in
+ * several requests. A registry that doesn't know the route is an older one: it is asked again rarely.
  */
 import type { InterfaceStatus, PeerStatus } from "../../../lane/status.ts";
 import { Bell, type Clock } from "../../linux/clock.ts";
@@ -30,12 +30,17 @@ const OLD_AGAIN_MS = 600_000;
 const WHOLE_MS = 300_000;
 /** WP 6.1, K messages.h REJECT_AFTER_TIME: of a session that lives the last handshake is not older. */
 const HANDSHAKE_MS = 180_000;
+/** Ours: of one request. A peer has at most 240 bytes there, and a registry takes 1 MiB (`BODY_BYTES_MAX`). */
+const PEERS_AT_ONCE = 2_000;
+
+export type NetworkLinks = LinksReport["networks"][number];
 
 export class Links {
   readonly #options: LinksOptions;
   readonly #bell: Bell;
   readonly #abort = new AbortController();
-  #sent: { readonly report: LinksReport; readonly atMs: number } | undefined;
+  /** By network: what has arrived. */
+  readonly #sent = new Map<string, { readonly links: NetworkLinks; readonly atMs: number }>();
   #oldUntilMs = Number.NEGATIVE_INFINITY;
   #running: Promise<void> | undefined;
 
@@ -61,7 +66,7 @@ export class Links {
 
   /** The registry may have lost what it was told. */
   forget(): void {
-    this.#sent = undefined;
+    this.#sent.clear();
     this.#oldUntilMs = Number.NEGATIVE_INFINITY;
     this.#bell.ring();
   }
@@ -87,18 +92,34 @@ export class Links {
     if (!isReady() || clock.now() < this.#oldUntilMs) return;
     const fresh = await this.#measure();
     const now = clock.now();
-    const sinceMs = now - (this.#sent?.atMs ?? Number.NEGATIVE_INFINITY);
-    if (!isDue(this.#sent?.report, fresh, sinceMs)) return;
-    try {
-      await report(fresh);
-      this.#sent = { report: fresh, atMs: now };
-    } catch (error) {
-      if (!(error instanceof RegistryFault) || error.code !== "no_route") throw error;
-      this.#oldUntilMs = now + OLD_AGAIN_MS;
+    const due = fresh.filter((links) => {
+      const before = this.#sent.get(links.network);
+      return isDue(before?.links, links, now - (before?.atMs ?? Number.NEGATIVE_INFINITY));
+    });
+    for (const networks of inRequests([...due, ...this.#goneSince(fresh)])) {
+      try {
+        await report({ networks });
+      } catch (error) {
+        if (!(error instanceof RegistryFault) || error.code !== "no_route") throw error;
+        this.#oldUntilMs = now + OLD_AGAIN_MS;
+        return;
+      }
+      const names = new Set(fresh.map(({ network }) => network));
+      for (const links of networks) {
+        if (names.has(links.network)) this.#sent.set(links.network, { links, atMs: now });
+        else this.#sent.delete(links.network);
+      }
     }
   }
 
-  async #measure(): Promise<LinksReport> {
+  /** Networks that are here no more have no links. */
+  #goneSince(fresh: readonly NetworkLinks[]): NetworkLinks[] {
+    const here = new Set(fresh.map(({ network }) => network));
+    const gone = [...this.#sent.keys()].filter((network) => !here.has(network));
+    return gone.map((network) => ({ network, peers: [] }));
+  }
+
+  async #measure(): Promise<NetworkLinks[]> {
     const { networks, statusOf, recordOf } = this.#options;
     const nowMs = Date.now();
     const all = networks().map(async ({ resource: { id, peers } }) => {
@@ -111,7 +132,7 @@ export class Links {
         ),
       };
     });
-    return { networks: await Promise.all(all) };
+    return await Promise.all(all);
   }
 }
 
@@ -136,18 +157,33 @@ export function linkOf(
 
 /** A turn is told at once; what else differs, after half a minute; all of it now and then. */
 export function isDue(
-  before: LinksReport | undefined,
-  after: LinksReport,
+  before: NetworkLinks | undefined,
+  after: NetworkLinks,
   sinceMs: number,
 ): boolean {
-  if (before === undefined) return after.networks.length > 0;
+  if (before === undefined) return true;
   if (textOf(before, turnOf) !== textOf(after, turnOf)) return true;
   if (sinceMs < REPORT_MS) return false;
   return sinceMs >= WHOLE_MS || textOf(before, newsOf) !== textOf(after, newsOf);
 }
 
-function textOf({ networks }: LinksReport, of: (link: PeerLink) => unknown): string {
-  return JSON.stringify(networks.map(({ network, peers }) => [network, peers.map(of)]));
+/** Whole networks, as many as fit into one request; a larger one goes alone. */
+function inRequests(all: readonly NetworkLinks[]): NetworkLinks[][] {
+  const requests: NetworkLinks[][] = [];
+  let left = 0;
+  for (const links of all) {
+    if (requests.length === 0 || links.peers.length > left) {
+      requests.push([]);
+      left = PEERS_AT_ONCE;
+    }
+    requests.at(-1)!.push(links);
+    left -= links.peers.length;
+  }
+  return requests;
+}
+
+function textOf({ peers }: NetworkLinks, of: (link: PeerLink) => unknown): string {
+  return JSON.stringify(peers.map(of));
 }
 
 function turnOf({ publicKey, isAlive }: PeerLink): unknown {

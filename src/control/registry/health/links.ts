@@ -32,7 +32,7 @@ interface Known {
   readonly at: number;
 }
 
-/** Networks that the node is not in (any more) are passed over. What is as before is no write. */
+/** Networks that it does not name stay; those that the node is not in (any more) are passed over. What is as before is no write. */
 export async function reportLinks(
   store: Store,
   actor: Actor,
@@ -45,8 +45,8 @@ export async function reportLinks(
   const known = await store.database.rows<Known>(
     `select m.network, r.peers, ${NOW} as at from network_nodes m
      left join link_reports r on r.network = m.network and r.node = m.node
-     where m.node = $1 order by m.network`,
-    [node],
+     where m.node = $1 and m.network = any($2) order by m.network`,
+    [node, [...linksOf.keys()]],
   );
   const figures: Kept[] = [];
   const turned: string[] = [];

@@ -93,16 +93,16 @@ export function linksOf(
   base: ReadonlyMap<string, Row>,
 ): ReadonlyMap<string, Row> {
   const nodeOf = new Map(reporters.map(({ publicKey, node }) => [publicKey, node]));
-  const links = new Map<string, Map<string, Measured>>();
-  for (const [node, row] of base) links.set(node, new Map(row));
+  // Rows of those who report nothing stay the objects that they are.
+  const links = new Map<string, Row>(base);
+  const own = new Map<string, Map<string, Measured>>();
   const lostLans = new Set<string>();
   const reported: (readonly [string, string])[] = [];
   for (const { node, records } of reporters) {
-    let row = links.get(node);
-    if (row === undefined) {
-      row = new Map();
-      links.set(node, row);
-    }
+    if (records.length === 0) continue;
+    const row = new Map(base.get(node));
+    links.set(node, row);
+    own.set(node, row);
     const from = nodes.get(node);
     for (const record of records) {
       const other = nodeOf.get(record.publicKey);
@@ -120,13 +120,14 @@ export function linksOf(
       }
     }
   }
-  for (const [from, to] of reported) agree(links, from, to, lostLans.has(pairOf(from, to)));
+  for (const [from, to] of reported) agree(links, own, from, to, lostLans.has(pairOf(from, to)));
   return links;
 }
 
 /** Two sides of one pair. */
 function agree(
-  links: ReadonlyMap<string, Map<string, Measured>>,
+  links: ReadonlyMap<string, Row>,
+  own: ReadonlyMap<string, Map<string, Measured>>,
   from: string,
   to: string,
   isLanLost: boolean,
@@ -143,7 +144,7 @@ function agree(
   const lan = isLanLost
     ? there.lan?.map(({ address }) => ({ address, isReached: false }))
     : there.lan;
-  links.get(from)!.set(to, {
+  own.get(from)!.set(to, {
     ...(v4 === undefined ? {} : { v4 }),
     ...(v6 === undefined ? {} : { v6 }),
     ...(lan === undefined ? {} : { lan }),

@@ -5,6 +5,9 @@ import type { Queries } from "../store/database.ts";
 export const PATHS = ["lan", "v4", "v6", "relay", "none"] as const;
 export type Path = (typeof PATHS)[number];
 
+/** Ours: more than a network has nodes. */
+const PLACES_MAX = 2 ** 16;
+
 interface Part {
   readonly node: string;
   readonly peers: readonly Pick<PlannedPeer, "kind" | "name" | "way" | "carries">[];
@@ -13,12 +16,21 @@ interface Part {
 /** Pairs by their path; a plan that doesn't say which way peers meet (it is no mesh plan) counts none. */
 export function countPaths(parts: readonly Part[]): Readonly<Record<Path, number>> {
   const counts = { lan: 0, v4: 0, v6: 0, relay: 0, none: 0 };
-  const wayOf = new Map<string, Path>();
+  const wayOf = new Map<number, Path>();
+  const places = new Map<string, number>();
+  const placeOf = (name: string): number => {
+    const place = places.get(name) ?? places.size;
+    if (place === places.size) places.set(name, place);
+    return place;
+  };
   for (const { node, peers } of parts) {
+    const here = placeOf(node);
     for (const { kind, name, way, carries } of peers) {
       if (kind !== "node") continue;
-      for (const far of carries) wayOf.set(pairOf(node, far), "relay");
-      if (way === "lan" || way === "v4" || way === "v6") wayOf.set(pairOf(node, name), way);
+      for (const far of carries) wayOf.set(pairOf(here, placeOf(far)), "relay");
+      if (way === "lan" || way === "v4" || way === "v6") {
+        wayOf.set(pairOf(here, placeOf(name)), way);
+      }
     }
   }
   for (const way of wayOf.values()) counts[way] += 1;
@@ -40,6 +52,7 @@ export async function keepPaths(
   );
 }
 
-function pairOf(a: string, b: string): string {
-  return a < b ? `${a} ${b}` : `${b} ${a}`;
+/** One number for both orders of two places. */
+function pairOf(a: number, b: number): number {
+  return a < b ? a * PLACES_MAX + b : b * PLACES_MAX + a;
 }

@@ -4,6 +4,8 @@ import type { Queries } from "../store/database.ts";
 import { type Health, judge, PROBATION_MS, type RelayRecord, type Votes } from "./judge.ts";
 import type { PeerRecord } from "./record.ts";
 
+const NO_VOTES: Votes = { yes: 0, no: 0 };
+
 /** A member as the judgement sees it. */
 export interface Witness {
   readonly node: string;
@@ -13,16 +15,29 @@ export interface Witness {
   readonly silent: boolean;
 }
 
-/** What members other than the relay say of it. */
-export function votesOn(relay: Witness, witnesses: readonly Witness[]): Votes {
-  let [yes, no] = [0, 0];
-  for (const { node, silent, records } of witnesses) {
-    if (node === relay.node || silent) continue;
-    const record = records?.find(({ publicKey }) => publicKey === relay.public_key);
-    if (record?.isDead === true) no += 1;
-    else if (record?.isAlive === true) yes += 1;
+/** What members other than itself say of each, by its key; the words of all are gone through once. */
+export class Hearing {
+  readonly #votes = new Map<string, { yes: number; no: number }>();
+
+  constructor(witnesses: readonly Witness[]) {
+    for (const { public_key, silent, records } of witnesses) {
+      if (silent) continue;
+      const heard = new Set<string>();
+      for (const { publicKey, isDead, isAlive } of records ?? []) {
+        if (publicKey === public_key || heard.has(publicKey)) continue;
+        heard.add(publicKey);
+        if (!isDead && isAlive !== true) continue;
+        const votes = this.#votes.get(publicKey) ?? { yes: 0, no: 0 };
+        if (isDead) votes.no += 1;
+        else votes.yes += 1;
+        this.#votes.set(publicKey, votes);
+      }
+    }
   }
-  return { yes, no };
+
+  on({ public_key }: Witness): Votes {
+    return this.#votes.get(public_key ?? "") ?? NO_VOTES;
+  }
 }
 
 /** Judges all relays of a network anew, and keeps it; the network's lock is the caller's. Those that are not named are up. */
@@ -33,6 +48,7 @@ export async function healthOf(
   nodes: ReadonlyMap<string, GridNode>,
 ): Promise<ReadonlyMap<string, Health>> {
   const { before, at } = await relayRecords(queries, network);
+  const hearing = new Hearing(members);
   const health = new Map<string, Health>();
   const kept: { node: string; health: string; since: number; due: number | null }[] = [];
   const gone: string[] = [];
@@ -42,7 +58,7 @@ export async function healthOf(
     const isPublic = [nodes.get(node)?.v4, nodes.get(node)?.v6].some(
       (standing) => standing?.kind === "public",
     );
-    const record = isPublic ? judge(old, votesOn(member, members), member.silent, at) : undefined;
+    const record = isPublic ? judge(old, hearing.on(member), member.silent, at) : undefined;
     if (record !== undefined) health.set(node, record.health);
     if (record === old) continue;
     if (record === undefined) gone.push(node);

@@ -16,11 +16,24 @@ export interface NewChange {
   readonly node?: string | undefined;
   readonly owner?: number | undefined;
   readonly farm?: number | undefined;
-  readonly body?: unknown;
+  /** Never changed afterwards. */
+  readonly body?: object | undefined;
 }
 
 export interface Change extends NewChange {
   readonly revision: number;
+}
+
+/** A change as it is in the log. */
+export interface LoggedChange {
+  readonly revision: number;
+  readonly kind: string;
+  readonly subject: string;
+  readonly node: string | null;
+  readonly owner: number | null;
+  readonly farm: number | null;
+  /** JSON. */
+  readonly body: string | null;
 }
 
 export interface Write extends Queries {
@@ -82,6 +95,8 @@ const MEMORY_MAX = 200_000;
 export class Store {
   readonly database: Database;
   readonly #memory = new Memory(MEMORY_MAX);
+  /** Hears what a write of this process has changed, once it is in the database for good. */
+  onChanges: ((changes: readonly LoggedChange[]) => void) | undefined;
 
   constructor(database: Database) {
     this.database = database;
@@ -90,7 +105,7 @@ export class Store {
   /** Rejects with a RefusedError where the schema forbids it; nothing has been written then. */
   async write<T>({ actor, action }: Writer, run: (write: Write) => Promise<T>): Promise<T> {
     try {
-      return await this.database.transaction(async (queries) => {
+      const [value, logged] = await this.database.transaction(async (queries) => {
         await queries.rows(
           "select set_config('wirehaul.actor', $1, true), set_config('wirehaul.action', $2, true)",
           [actor, action],
@@ -104,9 +119,10 @@ export class Store {
             changes.push(change);
           },
         });
-        await append(queries, changes);
-        return value;
+        return [value, await append(queries, changes)] as const;
       });
+      if (logged.length > 0) this.onChanges?.(logged);
+      return value;
     } catch (error) {
       throw explain(error);
     }
@@ -142,23 +158,48 @@ export class Store {
 }
 
 /** Last in its transaction: the row of the position is locked until the commit, so that numbers appear in order. */
-async function append(queries: Queries, changes: readonly NewChange[]): Promise<void> {
-  if (changes.length === 0) return;
+async function append(
+  queries: Queries,
+  changes: readonly NewChange[],
+): Promise<readonly LoggedChange[]> {
+  if (changes.length === 0) return [];
   const [row] = await queries.rows<{ revision: number }>(
     "update log_position set revision = revision + $1 returning revision",
     [changes.length],
   );
   const last = row?.revision ?? 0;
-  const numbered = changes.map((change, at) => ({
-    ...change,
-    revision: last - changes.length + 1 + at,
-  }));
-  await queries.rows(
-    `insert into changes (revision, kind, subject, node, owner, farm, body)
-     select revision, kind, subject, node, owner, farm, body
-     from jsonb_to_recordset($1::jsonb) as c(revision bigint, kind text, subject text, node text,
-       owner bigint, farm bigint, body jsonb)`,
-    [JSON.stringify(numbered)],
+  const first = last - changes.length + 1;
+  const logged = changes.map(
+    ({ kind, subject, node = null, owner = null, farm = null, body }, at): LoggedChange => ({
+      ...{ revision: first + at, kind, subject, node, owner, farm },
+      body: body === undefined ? null : jsonOf(body),
+    }),
   );
-  await queries.rows("select pg_notify($1, $2)", [CHANNEL, String(last)]);
+  await queries.rows(
+    `with logged as (
+       insert into changes (revision, kind, subject, node, owner, farm, body)
+       select revision, kind, subject, node, owner, farm, body
+       from jsonb_to_recordset($1::jsonb) as c(revision bigint, kind text, subject text, node text,
+         owner bigint, farm bigint, body jsonb))
+     select pg_notify($2, $3)`,
+    [`[${logged.map(changeText).join()}]`, CHANNEL, String(last)],
+  );
+  return logged;
+}
+
+const texts = new WeakMap<object, string>();
+
+/** JSON of an object that is never changed, made once: bodies of changes are kept, logged and sent. */
+export function jsonOf(body: object): string {
+  let text = texts.get(body);
+  if (text === undefined) {
+    text = JSON.stringify(body);
+    texts.set(body, text);
+  }
+  return text;
+}
+
+/** JSON of a change with its body. */
+export function changeText({ body, ...rest }: LoggedChange): string {
+  return `${JSON.stringify(rest).slice(0, -1)},"body":${body ?? "null"}}`;
 }

@@ -2,11 +2,11 @@
 import { describe, expect, it } from "vitest";
 import { cidrOf } from "../../../../../src/control/model/cidr.ts";
 import type { NetworkPeer } from "../../../../../src/control/model/network-resource.ts";
-import { isDue, linkOf } from "../../../../../src/control/node/grid/links.ts";
+import { isDue, linkOf, type NetworkLinks } from "../../../../../src/control/node/grid/links.ts";
 import { ProbeRecord } from "../../../../../src/control/node/grid/probe-record.ts";
 import { PER_TICK_MAX, Prober } from "../../../../../src/control/node/grid/prober.ts";
 import type { GridNetwork } from "../../../../../src/control/node/grid/source.ts";
-import type { LinksReport, PeerLink } from "../../../../../src/control/registry/client.ts";
+import type { PeerLink } from "../../../../../src/control/registry/client.ts";
 
 const TICK_MS = 250;
 
@@ -193,20 +193,15 @@ describe("links", () => {
   });
 
   it("a turn is told at once, noise is not, the rest after half a minute", () => {
-    const of = (link: Partial<PeerLink>): LinksReport => ({
-      networks: [
-        {
-          network: "x",
-          peers: [
-            { publicKey: "k", isAlive: true, handshakeAge: 5, roundTripMs: 20, loss: 0, ...link },
-          ],
-        },
+    const of = (link: Partial<PeerLink>): NetworkLinks => ({
+      network: "x",
+      peers: [
+        { publicKey: "k", isAlive: true, handshakeAge: 5, roundTripMs: 20, loss: 0, ...link },
       ],
     });
-    expect(isDue(undefined, { networks: [] }, Number.POSITIVE_INFINITY)).toBe(false);
     expect(isDue(undefined, of({}), Number.POSITIVE_INFINITY)).toBe(true);
     expect(isDue(of({}), of({ isAlive: false }), 0)).toBe(true);
-    expect(isDue(of({}), { networks: [] }, 0)).toBe(true);
+    expect(isDue(of({}), { network: "x", peers: [] }, 0)).toBe(true);
     const noise = of({ handshakeAge: 100, roundTripMs: 20.5, loss: 0.04 });
     expect(isDue(of({}), noise, 30_000)).toBe(false);
     expect(isDue(of({}), noise, 300_000)).toBe(true);

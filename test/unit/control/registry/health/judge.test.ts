@@ -8,7 +8,7 @@ import {
   type RelayRecord,
 } from "../../../../../src/control/registry/health/judge.ts";
 import type { PeerRecord } from "../../../../../src/control/registry/health/record.ts";
-import { votesOn, type Witness } from "../../../../../src/control/registry/health/relays.ts";
+import { Hearing, type Witness } from "../../../../../src/control/registry/health/relays.ts";
 
 const T0 = 1_700_000_000_000;
 
@@ -62,11 +62,11 @@ describe("a relay is down", () => {
           });
           const relay = { ...witness("relay", lie), silent: isSilent };
           const truth = Array.from({ length: honest }, (_, at) => witness(`n${at}`, isAlive));
-          const without = isDown(votesOn(relay, [relay, ...truth]), isSilent);
+          const without = isDown(new Hearing([relay, ...truth]).on(relay), isSilent);
           expect(without).toBe(!isAlive);
           const liar = witness("liar", lie);
           // Two honest ones are outweighed by nobody; a liar may only keep up what two of three would not.
-          expect(isDown(votesOn(relay, [relay, ...truth, liar]), isSilent)).toBe(!isAlive);
+          expect(isDown(new Hearing([relay, ...truth, liar]).on(relay), isSilent)).toBe(!isAlive);
         },
       ),
     );
@@ -80,7 +80,7 @@ describe("a relay is down", () => {
       ...{ node, public_key: `${node} key`, silent, records: [says] },
     });
     const relay = { ...witness("relay", false), records: null };
-    expect(votesOn(relay, [relay, witness("a", true), witness("b", false)])).toEqual({
+    expect(new Hearing([relay, witness("a", true), witness("b", false)]).on(relay)).toEqual({
       ...{ yes: 0, no: 1 },
     });
   });
