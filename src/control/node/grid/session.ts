@@ -274,6 +274,8 @@ export class Session {
       await this.#attempt(async () => {
         const { revision } = await this.#client.heartbeat({ uptime: Math.floor(uptime()) });
         this.#heard();
+        // What went wrong before is over; what the stream lacks it says itself.
+        if (!this.#isLost) this.#why = "in the grid";
         this.#newest = revision;
         if (this.lag > 0) await clock.wait(LATE_MS, signal);
         if (this.lag > 0 && !signal.aborted) await this.#fetchDifference();
