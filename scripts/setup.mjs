@@ -70,6 +70,7 @@ const PACKAGES = {
     "wireguard-go": () => findProgram("wireguard-go"),
     tcpdump: () => findProgram("tcpdump"),
     curl: () => findProgram("curl"),
+    openssl: () => findProgram("openssl"),
     "dnsmasq-base": () => findProgram("dnsmasq"),
     // Of these, systemd-analyze alone is run: it checks the unit that ships.
     systemd: () => findProgram("systemd-analyze"),

@@ -30,6 +30,7 @@ interface RunFlags {
   readonly socket: string;
   readonly state: string;
   readonly registry?: string;
+  readonly registryCa?: string;
   readonly bus?: string;
   readonly farm?: string;
   readonly joinTokenFile?: string;
@@ -55,6 +56,7 @@ export async function nodeCommands(args: readonly string[]): Promise<number> {
     .option("--state <folder>", "desired state", "/var/lib/wirehaul")
     .option("--socket <path>", "the API's socket", API_SOCKET)
     .option("--registry <url>", "sets the NICs up until it answers; none: they are left alone")
+    .option("--registry-ca <file>", "certificates (PEM) to trust in place of the system's")
     .option("--bus <url>", "serves zbus too: redis+unix:///PATH, redis://HOST, rediss://HOST")
     .option("--farm <number>", "takes its networks from the registry, as a node of this farm")
     .option("--join-token-file <file>", "a token of the farm; none: the farmer has to approve")

@@ -51,7 +51,8 @@ export function applySet(
 class Cursor {
   peer: Peer | undefined;
   #created = false;
-  #keepaliveTurnedOn = false;
+  /** A packet is to go to it, whatever waits. */
+  #isCalled = false;
   readonly #tunnel: Tunnel;
   readonly #moment: Moment;
 
@@ -84,18 +85,24 @@ class Cursor {
   setKeepalive(seconds: number): void {
     if (this.peer === undefined) return;
     const { timers } = this.peer;
-    this.#keepaliveTurnedOn = timers.persistentIntervalMs === 0 && seconds > 0;
+    this.#isCalled = timers.persistentIntervalMs === 0 && seconds > 0;
     timers.persistentIntervalMs = seconds * 1000;
+  }
+
+  restart(): void {
+    if (this.peer === undefined) return;
+    this.#tunnel.restartPeer(this.peer);
+    this.#isCalled = true;
   }
 
   /** The settings of this peer are complete. */
   finish(): void {
     if (this.peer !== undefined) {
-      this.#tunnel.startPeer(this.peer, this.#keepaliveTurnedOn, this.#moment);
+      this.#tunnel.startPeer(this.peer, this.#isCalled, this.#moment);
     }
     this.peer = undefined;
     this.#created = false;
-    this.#keepaliveTurnedOn = false;
+    this.#isCalled = false;
   }
 }
 
@@ -163,6 +170,9 @@ function applyToPeer(
       else allowedIps.remove(family, bytes, 0, cidr, peer.id);
       return 0;
     }
+    case "restart":
+      cursor.restart();
+      return 0;
     default:
       return 0;
   }

@@ -152,6 +152,13 @@ export class Tunnel {
     this.state.schedule(peer);
   }
 
+  /** Forgets a peer's sessions and when it was heard last, but not what protects it from replays; {@link startPeer} begins anew. */
+  restartPeer(peer: Peer): void {
+    this.#stopPeer(peer);
+    peer.lastHandshakeMs = 0;
+    this.state.noteChange(peer);
+  }
+
   /** Wipes every secret; the tunnel is not to be used any more. */
   close(): void {
     this.down();

@@ -39,7 +39,9 @@ export type PeerOperation =
       readonly bytes: Uint8Array;
       readonly cidr: number;
     }
-  | { readonly op: "protocol_version" };
+  | { readonly op: "protocol_version" }
+  /** Forgets its sessions and when it was heard, and begins anew. Ours: for programs in this process, no line asks for it. */
+  | { readonly op: "restart" };
 
 export type SetOperation =
   | DeviceOperation

@@ -208,7 +208,7 @@ labTest(
     await untilAllReach([a, c], network);
     await until("it says that nobody answers", async () => {
       const { state, why, revision } = await a.grid();
-      return state === "unregistered" && revision === null && why.includes("fetch failed");
+      return state === "unregistered" && revision === null && why.includes("does not answer");
     });
 
     // The registry is back; what changes now reaches those that were there, and one that was away.

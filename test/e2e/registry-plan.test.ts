@@ -25,7 +25,7 @@ import { labTest } from "./harness/lab-test.ts";
 
 const PLAIN = { way: "v4", carries: [] } as const;
 const everybody: PlanNetwork = ({ members, clients }, { nodes }) => ({
-  faults: [],
+  ...{ faults: [], isKept: false },
   members: members.map(({ node }) => ({
     ...{ node, revision: 1, unreached: [] },
     peers: [

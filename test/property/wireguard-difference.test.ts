@@ -200,3 +200,29 @@ test("another key or port calls each peer that was there and has an endpoint, at
   twin.reach({ ...wanted, privateKey: keyText(2), peers: [...peers, fresh] });
   expect(called()).toEqual([]);
 });
+
+test("a peer whose routes are taken away is called anew, once, if it can be called", () => {
+  const wanted = (changes: Partial<NetworkPeer>): WantedSettings => ({
+    ...{ privateKey: keyText(1), listenPort: 3000 },
+    peers: [
+      {
+        ...{ publicKey: keyText(100), endpoint: "192.0.2.9:2000" },
+        ...{ allowedIps: ["10.0.0.0/16"], keepalive: 25, ...changes },
+      },
+    ],
+  });
+  const isCalled = (twin: Twin, changes: Partial<NetworkPeer>): boolean => {
+    const state = { snapshot: twin.snapshot(), endpoints: twin.endpoints };
+    const operations = settingsDifference(wanted(changes), state);
+    twin.reach(wanted(changes));
+    return operations.some(({ op }) => op === "restart");
+  };
+  const twin = new Twin();
+  expect(isCalled(twin, {})).toBe(false);
+  expect(isCalled(twin, { allowedIps: ["10.1.0.0/16"] })).toBe(false);
+  expect(isCalled(twin, { allowedIps: [] })).toBe(true);
+  expect(isCalled(twin, { allowedIps: [], keepalive: 20 })).toBe(false);
+  expect(isCalled(twin, {})).toBe(false);
+  // It calls us, or it is the old key of a node that has another.
+  expect(isCalled(twin, { allowedIps: [], keepalive: 0 })).toBe(false);
+});

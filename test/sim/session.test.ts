@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
+import { applySet } from "../../src/tunnel/configure.ts";
 import { Drop } from "../../src/tunnel/drop.ts";
 import { sendKeepalive } from "../../src/tunnel/outbound.ts";
 import { TYPE_COOKIE_REPLY, TYPE_INITIATION, TYPE_RESPONSE } from "../../src/wire/constants.ts";
-import type { Datagram } from "./node.ts";
+import type { Datagram, SimNode } from "./node.ts";
 import { Pair } from "./pair.ts";
 
 const typeOf = (datagram: Datagram): number => datagram.bytes[0]!;
@@ -19,6 +20,47 @@ describe("a session between two tunnels, in virtual time", () => {
     expect(pair.peerB.handshakes).toBe(1);
     expect(pair.peerA.handshakes).toBe(1);
     expect(pair.peerB.lastHandshakeMs).toBe(pair.clock.wallMs);
+  });
+
+  it("begins anew where it is told to, until the other is there again, and takes no initiation twice all the same", () => {
+    const pair = new Pair();
+    const sockets = { setListenPort: () => 0, setMark: () => 0, resolveEndpoint: () => 0 };
+    const restart = (node: SimNode, publicKey: Uint8Array): void => {
+      const operations = [{ op: "peer", publicKey }, { op: "restart" }] as const;
+      expect(applySet(node.tunnel, operations, sockets, pair.clock).status).toBe(0);
+      node.settle();
+    };
+    const seen: Datagram[] = [];
+    pair.a.send(pair.aToB());
+    pair.exchange((datagram) => seen.push(datagram) > 0);
+    const old = seen.find((datagram) => typeOf(datagram) === TYPE_INITIATION)!;
+    pair.peerB.timers.persistentIntervalMs = 25_000;
+    pair.advance(10_000);
+
+    restart(pair.a, pair.b.publicKey);
+    expect([pair.peerB.current, pair.peerB.lastHandshakeMs]).toEqual([undefined, 0]);
+    // At once, every few seconds, and on and on: for longer than the retries of one need.
+    let tried = 0;
+    let quietMs = 0;
+    for (let second = 0; second < 200; second++) {
+      const before = tried;
+      pair.advance(1_000, (datagram) => {
+        if (typeOf(datagram) === TYPE_INITIATION) tried += 1;
+        return false;
+      });
+      if (second === 0) expect(tried).toBe(1);
+      quietMs = tried > before ? 0 : quietMs + 1_000;
+      expect(quietMs).toBeLessThanOrEqual(25_000);
+    }
+    expect(tried).toBeGreaterThan(24);
+    pair.advance(25_000);
+    expect(pair.peerB.handshakes).toBe(2);
+    expect(pair.peerB.lastHandshakeMs).toBeGreaterThan(0);
+
+    restart(pair.b, pair.a.publicKey);
+    Pair.take(pair.b);
+    pair.b.receive(old);
+    expect(Pair.take(pair.b)).toEqual([]);
   });
 
   it("works with a preshared key, and not with two different ones", () => {

@@ -64,6 +64,12 @@ export class Postgres {
     await this.#server.waitFor("database system is ready to accept connections");
   }
 
+  /** As a machine that loses its power: what was committed is on the disk, and nothing else is. */
+  async kill(): Promise<void> {
+    this.#server?.signal("SIGQUIT");
+    await this.#server?.ended;
+  }
+
   /** At once: connections are broken off. */
   async stop(): Promise<void> {
     this.#server?.signal("SIGINT");

@@ -117,9 +117,10 @@ export function addNetworkCommands(network: Command): void {
 }
 
 function networkLines(network: NetworkDetails): string[] {
-  const { id, name, range, range6, revision, members, clients } = network;
+  const { id, name, range, range6, revision, members, clients, faults } = network;
   return [
     `${id} ${name}: ${range}, ${range6}, revision ${revision}`,
+    ...faults.map((fault) => `  fault: ${fault}`),
     ...members.map(
       ({ node, subnet, subnet6, port, publicKey }) =>
         `  node ${node}: ${subnet}, ${subnet6}, port ${port ?? "none"}${publicKey === null ? ", has not taken part yet" : ""}`,

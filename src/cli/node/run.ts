@@ -11,7 +11,9 @@ import { Agent, type Published } from "../../control/node/agent.ts";
 import { BOOT_TIMES } from "../../control/node/boot/boot.ts";
 import type { GridSettings } from "../../control/node/grid/grid.ts";
 import { parseResponder } from "../../control/node/reachability/responder-name.ts";
+import { send } from "../../control/registry/http.ts";
 import { parseDecimal } from "../../route/address.ts";
+import { readCa } from "../registry/trusted.ts";
 import { nodeLog } from "./log.ts";
 
 export interface RunOptions {
@@ -19,6 +21,8 @@ export interface RunOptions {
   readonly socket: string;
   /** Absent: the kernel command line's; neither: the NICs stay the machine's own. */
   readonly registry?: string | undefined;
+  /** File of certificates in PEM. */
+  readonly registryCa?: string | undefined;
   /** Where zbus is; absent: no bus. */
   readonly bus?: string | undefined;
   /** Number of the farm to join; absent: the kernel command line's; neither: the node tells its census only. */
@@ -48,6 +52,7 @@ export async function runNode(options: RunOptions): Promise<number> {
   const parameters = parseBootParameters(readFileSync("/proc/cmdline", "utf8"));
   for (const fault of parameters.faults) log.error(`kernel command line: ${fault}`);
   const registry = options.registry ?? parameters.registry;
+  const ca = readCa(options.registryCa);
   const busPassword = process.env["WIREHAUL_BUS_PASSWORD"];
   const address = options.bus === undefined ? undefined : parseBusAddress(options.bus, busPassword);
   const say = (level: "info" | "error", text: string): void => log[level](text);
@@ -58,8 +63,8 @@ export async function runNode(options: RunOptions): Promise<number> {
     folder: options.state,
     runFolder: join("/run", "wirehaul"),
     registry:
-      registry === undefined || options.uplink === NO_UPLINK ? undefined : { url: registry },
-    grid: gridOf(options, registry, parameters.farm),
+      registry === undefined || options.uplink === NO_UPLINK ? undefined : { url: registry, ca },
+    grid: gridOf(options, registry, ca, parameters.farm),
     hosts: options.hosts.map((url) => ({ url })),
     bridge: options.bridge,
     match: { kinds: options.nicKinds, names: options.nicNames },
@@ -67,7 +72,7 @@ export async function runNode(options: RunOptions): Promise<number> {
     uplink: options.uplink ?? parameters.uplink,
     clock: realClock,
     log: say,
-    publish: (published) => publish(registry ?? "", published),
+    publish: (published) => publish(registry ?? "", ca, published),
   });
   const server = new ApiServer({ agent, path: options.socket, log: say });
   const bus =
@@ -105,6 +110,7 @@ export async function runNode(options: RunOptions): Promise<number> {
 function gridOf(
   { farm, joinTokenFile, name, relay }: RunOptions,
   registry: string | undefined,
+  ca: string | undefined,
   bootFarm: number | undefined,
 ): GridSettings | undefined {
   const number = farm === undefined ? bootFarm : parseDecimal(farm, Number.MAX_SAFE_INTEGER);
@@ -117,7 +123,7 @@ function gridOf(
     throw new Error("--join-token-file needs --farm: whose token it is");
   }
   if (number < 1) throw new Error(`--farm ${farm} is no farm's number: 1 or more`);
-  return { url: registry, farm: number, name, tokenFile: joinTokenFile, isRelay: relay };
+  return { url: registry, ca, farm: number, name, tokenFile: joinTokenFile, isRelay: relay };
 }
 
 /** A port that has one after it. */
@@ -128,12 +134,19 @@ function portOf(text: string | undefined): number | undefined {
   return port;
 }
 
-async function publish(registry: string, published: Published): Promise<void> {
-  const response = await fetch(new URL("/census", registry), {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify(published),
+async function publish(
+  registry: string,
+  ca: string | undefined,
+  published: Published,
+): Promise<void> {
+  const response = await send(new URL("/census", registry), {
+    ...{ method: "POST", headers: { "content-type": "application/json" }, ca },
+    body: Buffer.from(JSON.stringify(published)),
     signal: AbortSignal.timeout(PUBLISH_MS),
   });
-  if (!response.ok) throw new Error(`the registry answers ${response.status}`);
+  response.resume();
+  const { statusCode = 0 } = response;
+  if (statusCode < 200 || statusCode >= 300) {
+    throw new Error(`the registry answers ${statusCode}`);
+  }
 }

@@ -2,10 +2,12 @@
 import { readFileSync } from "node:fs";
 import { type Command, Option } from "commander";
 import { Identity, RegistryClient } from "../../control/registry/client.ts";
+import { readCa } from "./trusted.ts";
 
 export interface Asking {
   readonly registry: string;
   readonly key: string;
+  readonly registryCa?: string;
   readonly json?: true;
 }
 
@@ -21,11 +23,18 @@ export function asking(command: Command, text: string): Command {
         .env("WIREHAUL_KEY")
         .makeOptionMandatory(),
     )
+    .addOption(
+      new Option(
+        "--registry-ca <file>",
+        "certificates (PEM) to trust in place of the system's",
+      ).env("WIREHAUL_REGISTRY_CA"),
+    )
     .option("--json", "the answer as JSON");
 }
 
-export function clientOf({ registry, key }: Asking): RegistryClient {
-  return new RegistryClient({ url: registry, identity: Identity.parse(readFileSync(key, "utf8")) });
+export function clientOf({ registry, key, registryCa }: Asking): RegistryClient {
+  const identity = Identity.parse(readFileSync(key, "utf8"));
+  return new RegistryClient({ url: registry, identity, ca: readCa(registryCa) });
 }
 
 export function print(

@@ -2,7 +2,7 @@
  * Nodes in one LAN: which addresses a census offers, and which pairs are worth a trial. A trial proves it; nothing here moves a route.
  * Pure.
  */
-import { cidrOf, formatCidr, networkOf, normalCidr, overlaps } from "../model/cidr.ts";
+import { cidrOf, formatCidr, networkOf, normalCidr, overlaps, parseCidr } from "../model/cidr.ts";
 import { NO_HOSTS } from "../model/network-resource.ts";
 import { BRIDGE_MARKS, type Nic } from "../model/nic.ts";
 import type { GridNode, Standing } from "./grid.ts";
@@ -17,7 +17,9 @@ export function lanAddresses(nics: readonly Nic[]): string[] {
   for (const { up, carrier, mark, addresses } of nics) {
     if (!up || !carrier || (mark !== undefined && !BRIDGE_MARKS.includes(mark))) continue;
     for (const text of addresses) {
-      const address = cidrOf(text);
+      const address = parseCidr(text);
+      // The word of a node, and it was not looked at always.
+      if (address === undefined) continue;
       if (!NO_HOSTS.some((other) => overlaps(cidrOf(other), address)))
         found.add(formatCidr(address));
     }

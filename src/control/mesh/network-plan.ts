@@ -51,6 +51,8 @@ export interface NetworkPlan {
   readonly nodes: readonly string[];
   /** Why it is not planned, or what was left out of it. */
   readonly faults: readonly string[];
+  /** A fault stands in the way: the members are what is still right of the previous plan. */
+  readonly isKept: boolean;
 }
 
 /** Ours, as `NetworkPeer` has it: more don't arrive at a node. */
@@ -67,9 +69,8 @@ export function planNetwork(
 ): NetworkPlan {
   if (work !== undefined) work.networks += 1;
   const faults = networkFaults(network);
-  const nodes = network.members.map(({ node }) => node);
   if (faults.length > 0) {
-    return { network: network.id, members: remains(network, underlay, previous), nodes, faults };
+    return keep(network, underlay, previous, faults);
   }
   const { parties, left } = partiesOf(network, underlay);
   const plan = new Planner(network, parties, work);
@@ -82,14 +83,23 @@ export function planNetwork(
   );
   if (large !== undefined) {
     const fault = `node ${large.node} would have a peer with more than ${ALLOWED_MAX} prefixes: split the network, or add relays`;
-    return {
-      network: network.id,
-      members: remains(network, underlay, previous),
-      nodes,
-      faults: [fault, ...notes],
-    };
+    return keep(network, underlay, previous, [fault, ...notes]);
   }
-  return { network: network.id, members, nodes, faults: notes };
+  return { network: network.id, members, nodes: nodesOf(network), faults: notes, isKept: false };
+}
+
+function keep(
+  network: Network,
+  underlay: Underlay,
+  previous: NetworkPlan | undefined,
+  faults: readonly string[],
+): NetworkPlan {
+  const members = remains(network, underlay, previous);
+  return { network: network.id, members, nodes: nodesOf(network), faults, isKept: true };
+}
+
+function nodesOf({ members }: Network): string[] {
+  return members.map(({ node }) => node);
 }
 
 /** Of the previous plan what is about members, clients and keys that are still there: who was removed loses access all the same. */

@@ -119,6 +119,9 @@ function peerDifference(
   for (const { family, bytes, cidr } of before.values()) {
     operations.push({ op: "allowed_ip", add: false, family, bytes: bytes.slice(), cidr });
   }
+  // It was lost: nothing goes to it by which WireGuard would find out that it is there again, so it is called until it answers.
+  const isLost = wanted.allowedIps.length === 0 && (there?.allowedIps.length ?? 0) > 0;
+  if (isLost && seconds > 0) operations.push({ op: "restart" });
   return operations;
 }
 

@@ -20,13 +20,16 @@ interface Found {
   readonly node: { farm: number; state: "pending" | "approved" | "deleted" } | null;
 }
 
-/** In one round trip for all that come at about the same time; a nonce is kept until no clock within the window accepts its request any more. */
+/**
+ * In one round trip for all that come at about the same time. A nonce is kept for as long as a request can be good: by the database's clock
+ * from now on, whatever the clocks of registries say of when it was made.
+ */
 const FIND = `
   with asked as (
-    select * from unnest($1::text[], $2::text[], $3::float8[]) with ordinality as a(key, nonce, created, at)),
+    select * from unnest($1::text[], $2::text[]) with ordinality as a(key, nonce, at)),
   fresh as (
     insert into nonces (key, nonce, expires)
-    select key, nonce, to_timestamp(created) + make_interval(secs => $4) from asked order by key, nonce
+    select key, nonce, now() + make_interval(secs => $3) from asked order by key, nonce
     on conflict do nothing returning key, nonce)
   select f.key is not null as fresh,
     (select json_build_object('id', u.id, 'name', u.name, 'role', u.role, 'disabled', u.disabled)
@@ -63,7 +66,6 @@ async function findAll(
   const found = await database.rows<Found>(FIND, [
     asked.map(({ keyId }) => keyId),
     asked.map(({ nonce }) => nonce),
-    asked.map(({ created }) => created),
     2 * WINDOW_S,
   ]);
   return signatures.map(({ keyId, nonce }, at) =>

@@ -3,9 +3,11 @@
  * those of the registry itself. Retries nothing but the stream of changes.
  */
 import { randomBytes } from "node:crypto";
+import type { IncomingMessage } from "node:http";
 import type { Nic } from "../model/nic.ts";
 import type { NetworkStatus, PairStatus } from "./health/status.ts";
 import type { NetworkExplanation } from "./health/view.ts";
+import { faultOf, send, textOf } from "./http.ts";
 import type { NetworkChange, NodePart } from "./kept-plans.ts";
 import { Identity } from "./key.ts";
 import type { LeaseView } from "./leases.ts";
@@ -66,8 +68,10 @@ const SILENCE_MS = 60_000;
 const AGAIN_MS_FIRST = 250;
 const AGAIN_MS_MAX = 30_000;
 const NONCE_BYTES = 18;
+/** Ours: all that a node of very many large networks has to have. */
+const ANSWER_BYTES_MAX: number = 512 * 1024 * 1024;
 
-/** Refused or failed; `code` as in docs/errors.md, "unreachable": nobody answered. */
+/** Refused or failed; `code` as in docs/errors.md, "unreachable": nobody answered, "untrusted": somebody else. */
 export class RegistryFault extends Error {
   readonly code: string;
 
@@ -95,6 +99,8 @@ export interface ClientOptions {
   /** "https://registry.example:8443". */
   readonly url: string;
   readonly identity: Identity;
+  /** Certificates in PEM that are trusted in place of the system's. */
+  readonly ca?: string | undefined;
   /** Of this machine, in milliseconds since 1970. */
   readonly now?: (() => number) | undefined;
   /** Ends all that is asked. */
@@ -104,10 +110,12 @@ export interface ClientOptions {
 export class RegistryClient {
   readonly #url: URL;
   readonly #identity: Identity;
+  readonly #ca: string | undefined;
   readonly #now: () => number;
   readonly #signal: AbortSignal | undefined;
 
-  constructor({ url, identity, now = Date.now, signal }: ClientOptions) {
+  constructor({ url, identity, ca, now = Date.now, signal }: ClientOptions) {
+    this.#ca = ca;
     this.#signal = signal;
     this.#url = new URL(url);
     this.#identity = identity;
@@ -128,8 +136,8 @@ export class RegistryClient {
     this.#signal?.addEventListener("abort", end);
     if (this.#signal?.aborted === true) end();
     try {
-      const response = await this.#fetch(method, path, body, controller.signal);
-      return (await answerOf(response)) as Answer;
+      const response = await this.#send(method, path, body, controller.signal);
+      return (await answerOf(this.#url, response)) as Answer;
     } finally {
       clearTimeout(limit);
       this.#signal?.removeEventListener("abort", end);
@@ -267,7 +275,7 @@ export class RegistryClient {
         }
       } catch (error) {
         if (signal.aborted) return;
-        failed(error instanceof RegistryFault ? error : unreachable(this.#url, error));
+        failed(error instanceof RegistryFault ? error : asFault(this.#url, error));
       }
       await pause(wait * (0.5 + Math.random() / 2), signal);
       wait = Math.min(2 * wait, AGAIN_MS_MAX);
@@ -275,14 +283,10 @@ export class RegistryClient {
   }
 
   async *#stream(signal: AbortSignal, since: number | undefined): AsyncGenerator<RegistryEvent> {
-    // Not AbortSignal.any, and not the signal alone: on Node 20 both are forgotten by a garbage collection while the body is read.
+    // Not AbortSignal.any: on Node 20 it is forgotten by a garbage collection while the body is read.
     const controller = new AbortController();
-    let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
     let fault: Error | undefined;
-    const end = (): void => {
-      controller.abort(fault);
-      reader?.cancel().catch(() => undefined);
-    };
+    const end = (): void => controller.abort(fault);
     const watch = (): NodeJS.Timeout =>
       setTimeout(() => {
         fault = new Error("it is silent");
@@ -293,18 +297,14 @@ export class RegistryClient {
     if (signal.aborted) end();
     try {
       const path = `/api/v2/events${queryOf({ since })}`;
-      const response = await this.#fetch("GET", path, undefined, controller.signal);
-      if (!response.ok || response.body === null) {
-        await answerOf(response);
+      const response = await this.#send("GET", path, undefined, controller.signal);
+      if (!isOk(response)) {
+        await answerOf(this.#url, response);
         return;
       }
-      reader = response.body.getReader() as ReadableStreamDefaultReader<Uint8Array>;
       let text = "";
       const decoder = new TextDecoder();
-      for (;;) {
-        const { done, value: piece } = await reader.read();
-        if (fault !== undefined) throw fault;
-        if (done) return;
+      for await (const piece of response as AsyncIterable<Buffer>) {
         clearTimeout(timer);
         timer = watch();
         text += decoder.decode(piece, { stream: true });
@@ -314,6 +314,8 @@ export class RegistryClient {
           if (event !== undefined) yield event;
         }
       }
+    } catch (error) {
+      throw fault ?? error;
     } finally {
       clearTimeout(timer);
       signal.removeEventListener("abort", end);
@@ -325,12 +327,12 @@ export class RegistryClient {
     return `/api/v2/nodes/${this.keyId}/${rest}`;
   }
 
-  async #fetch(
+  async #send(
     method: string,
     path: string,
     body: Json | undefined,
     signal: AbortSignal,
-  ): Promise<Response> {
+  ): Promise<IncomingMessage> {
     const bytes = Buffer.from(body === undefined ? "" : JSON.stringify(body));
     const url = new URL(path, this.#url);
     const request = {
@@ -343,32 +345,36 @@ export class RegistryClient {
     };
     if (body !== undefined) headers["content-type"] = "application/json";
     try {
-      const content = body === undefined ? {} : { body: bytes };
-      // A signature is for one place: where it leads to, nobody would accept it.
-      return await fetch(url, { method, headers, signal, redirect: "error", ...content });
+      const content = body === undefined ? undefined : bytes;
+      return await send(url, { method, headers, body: content, ca: this.#ca, signal });
     } catch (error) {
-      throw unreachable(url, error);
+      throw asFault(url, error);
     }
   }
 }
 
-function unreachable(url: URL, error: unknown): RegistryFault {
-  const { message, cause } = error as Error;
-  const why = cause instanceof Error ? cause.message : message;
-  return new RegistryFault("unreachable", `the registry at ${url.origin} does not answer: ${why}`);
+function asFault(url: URL, error: unknown): RegistryFault {
+  const { isUntrusted, message } = faultOf(url, error);
+  return new RegistryFault(isUntrusted ? "untrusted" : "unreachable", message);
 }
 
-async function answerOf(response: Response): Promise<unknown> {
-  const text = await response.text();
+function isOk({ statusCode = 0 }: IncomingMessage): boolean {
+  return statusCode >= 200 && statusCode < 300;
+}
+
+async function answerOf(url: URL, response: IncomingMessage): Promise<unknown> {
+  const text = await textOf(url, response, ANSWER_BYTES_MAX).catch((error: unknown) => {
+    throw asFault(url, error);
+  });
   // Done, and nothing to say.
-  if (response.ok && text === "") return undefined;
+  if (isOk(response) && text === "") return undefined;
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
-    throw new RegistryFault("unreachable", `${new URL(response.url).origin} is no registry`);
+    throw new RegistryFault("unreachable", `${url.origin} is no registry`);
   }
-  if (response.ok) return value;
+  if (isOk(response)) return value;
   const { code = "failed", message = text } =
     (value as { error?: { code?: string; message?: string } }).error ?? {};
   throw new RegistryFault(code, message);

@@ -148,7 +148,8 @@ async function toldOf(
   return { stamp: "", isWhole: only === undefined, ...(await readParts(write, network, only)) };
 }
 
-async function readParts(
+/** As the database has them. */
+export async function readParts(
   queries: Queries,
   network: string,
   only: readonly string[] | undefined,

@@ -12,6 +12,7 @@ interface Counts {
   readonly approved: number;
   readonly seen: number;
   readonly networks: number;
+  readonly faulty: number;
   readonly members: number;
   readonly waiting: number;
   readonly leases: number;
@@ -23,6 +24,7 @@ const COUNTS = `select
   (select count(*) from nodes where state = 'approved') as approved,
   (select count(*) from heartbeats where seen > now() - make_interval(secs => $1)) as seen,
   (select count(*) from networks) as networks,
+  (select count(*) from networks where faults <> '[]') as faulty,
   (select count(*) from network_nodes) as members,
   (select count(*) from network_nodes where public_key is null) as waiting,
   (select count(*) from port_leases) as leases,
@@ -77,6 +79,10 @@ export class RegistryMetrics {
       approved: gauge("nodes_approved", "Nodes of the grid"),
       seen: gauge("nodes_seen", `Nodes with a heartbeat within ${SEEN_S} s`),
       networks: gauge("networks", "Networks"),
+      faulty: gauge(
+        "networks_faulty",
+        "Networks of which not all is planned: their status says why",
+      ),
       members: gauge("network_nodes", "Nodes in networks, once for each network"),
       waiting: gauge("network_nodes_waiting", "Those that have not taken part yet"),
       leases: gauge("port_leases", "Leased ports"),
@@ -93,10 +99,10 @@ export class RegistryMetrics {
   timed(planNetwork: PlanNetwork | undefined): PlanNetwork | undefined {
     return (
       planNetwork &&
-      ((network, underlay) => {
+      ((network, underlay, previous) => {
         const done = this.#planSeconds.startTimer();
         try {
-          return planNetwork(network, underlay);
+          return planNetwork(network, underlay, previous);
         } finally {
           done();
         }

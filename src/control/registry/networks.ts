@@ -37,6 +37,8 @@ export interface NetworkSummary {
   readonly subnetLength: number;
   readonly revision: number;
   readonly nodes: number;
+  /** Why it is not planned, or what was left out of it. */
+  readonly faults: readonly string[];
 }
 
 export interface MemberView {
@@ -64,7 +66,7 @@ export interface NetworkDetails extends NetworkSummary {
 }
 
 const SUMMARY = `w.id, w.name, w.owner, w.range::text, w.range6::text, w.tunnel_range::text as "tunnelRange",
-  w.subnet_length as "subnetLength", w.revision,
+  w.subnet_length as "subnetLength", w.revision, w.faults,
   (select count(*) from network_nodes m where m.network = w.id) as nodes`;
 
 async function find(queries: Queries, actor: Actor, id: string): Promise<NetworkSummary> {

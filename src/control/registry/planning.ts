@@ -9,18 +9,20 @@ import { resourcePeers, type SharedPeers } from "../mesh/peers.ts";
 import { linksOf } from "./health/measure.ts";
 import { keepPaths } from "./health/paths.ts";
 import { healthOf } from "./health/relays.ts";
-import { keepPlan, type NodePart } from "./kept-plans.ts";
+import { keepPlan, type NodePart, partsOf } from "./kept-plans.ts";
 import { type MemberRow, membersOf } from "./members.ts";
 import type { Reachability } from "./schemas.ts";
 import type { Queries } from "./store/database.ts";
 import type { Memory } from "./store/memory.ts";
 import type { Write } from "./store/store.ts";
+import { toldPlan } from "./told-plan.ts";
 
-/** The planner. Members that are left out of the answer get no peers. */
+/** The planner. Members that are left out of the answer get no peers. `previous` is asked for where it keeps that. */
 export type PlanNetwork = (
   network: Network,
   underlay: Underlay,
-) => Pick<NetworkPlan, "members" | "faults">;
+  previous?: NetworkPlan,
+) => Pick<NetworkPlan, "members" | "faults" | "isKept">;
 
 const NOWHERE: Reachability = {
   v4: { kind: "none" },
@@ -99,13 +101,32 @@ async function resourcesOf(
 ): Promise<Map<string, NodePart>> {
   const { members, input, underlay } = await planningOf(write, row, write.memory);
   const health = await healthOf(write, row.id, members, underlay.nodes);
-  const planned = planNetwork?.(input, withHealth(underlay, health));
+  const judged = withHealth(underlay, health);
+  let planned = planNetwork?.(input, judged);
+  if (planned?.isKept === true) {
+    const parts = await partsOf(write, row.id);
+    planned = planNetwork?.(input, judged, toldPlan(input, judged, parts));
+  }
   await keepPaths(write, row.id, planned?.members ?? []);
+  await keepFaults(write, row, planned?.faults ?? []);
   const plans = new Map(planned?.members.map((plan) => [plan.node, plan]));
   const shared: SharedPeers = new Map();
   return new Map(
     members.map((member) => [member.node, resourceOf(row, member, plans.get(member.node), shared)]),
   );
+}
+
+/** Whoever made or mended them is in the audit log, with the network. */
+async function keepFaults(
+  write: Write,
+  { id, owner }: NetworkRow,
+  faults: readonly string[],
+): Promise<void> {
+  const changed = await write.rows(
+    "update networks set faults = $2 where id = $1 and faults <> $2 returning 1",
+    [id, JSON.stringify(faults)],
+  );
+  if (changed.length > 0) write.change({ kind: "network", subject: id, owner });
 }
 
 /** What a network is planned from; relays are all up. */

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { parseBase64Key } from "../../bytes/base64.ts";
 import type { Measured, RelayState, Standing } from "../mesh/grid.ts";
-import { isNetwork, parseCidr } from "../model/cidr.ts";
+import { isNetwork, parseCidr, parseInterfaceAddress } from "../model/cidr.ts";
 import { type Nic, nicSchema } from "../model/nic.ts";
 import { keyBytes } from "./key.ts";
 
@@ -149,10 +149,11 @@ const name = z
     /^[\p{L}\p{N}][\p{L}\p{N} ._-]*$/u,
     "has other characters than letters, digits, space, . _ -",
   );
+const PLAIN = /^[^\p{Cc}\p{Cs}]*$/u;
 export const text: z.ZodString = z
   .string()
   .max(256)
-  .regex(/^\P{Cc}*$/u, "has control characters");
+  .regex(PLAIN, "has control characters, or halves of characters");
 const keyId = z
   .string()
   .refine(
@@ -229,16 +230,26 @@ export const nodeSchema: z.ZodType<NewNode> = z.strictObject({
     .optional(),
 });
 
-const boundedNic: z.ZodType<Nic> = nicSchema.refine(
-  ({ name: nic, addresses, routes, gateways, ...rest }) =>
-    [nic, ...addresses, ...gateways, ...Object.values(rest)].every(
-      (part) => String(part).length <= 256,
-    ) &&
-    routes.every(({ to, via = "" }) => to.length <= 64 && via.length <= 64) &&
-    Math.max(addresses.length, gateways.length) <= ADDRESSES_MAX &&
-    routes.length <= LIST_MAX,
-  "has too many addresses or routes, or texts that are too long",
-);
+function textsOf({ routes, ...rest }: Nic): string {
+  return [...Object.values(rest), ...routes.flatMap(({ to, via }) => [to, via])].flat().join(" ");
+}
+
+const boundedNic: z.ZodType<Nic> = nicSchema
+  .refine(
+    ({ addresses }) => addresses.every((text) => parseInterfaceAddress(text) !== undefined),
+    "has an address that is none, with a length, such as 192.0.2.7/24",
+  )
+  .refine((nic) => PLAIN.test(textsOf(nic)), "has control characters, or halves of characters")
+  .refine(
+    ({ name: nic, addresses, routes, gateways, ...rest }) =>
+      [nic, ...addresses, ...gateways, ...Object.values(rest)].every(
+        (part) => String(part).length <= 256,
+      ) &&
+      routes.every(({ to, via = "" }) => to.length <= 64 && via.length <= 64) &&
+      Math.max(addresses.length, gateways.length) <= ADDRESSES_MAX &&
+      routes.length <= LIST_MAX,
+    "has too many addresses or routes, or texts that are too long",
+  );
 export const censusBodySchema: z.ZodType<readonly Nic[]> = z.array(boundedNic).max(NICS_MAX);
 
 export const portsSchema: z.ZodType<UsedPorts> = z.strictObject({
@@ -253,6 +264,10 @@ const standing = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("hidden"), seenAs: address.optional() }),
   z.strictObject({ kind: z.literal("none") }),
 ]);
+const lanAddress = z
+  .string()
+  .max(64)
+  .refine((value) => parseCidr(value) !== undefined, "is no address");
 const probe = { isReached: z.boolean(), latencyMs: z.number().min(0).max(600_000).optional() };
 
 export const reachabilitySchema: z.ZodType<Reachability> = z.strictObject({
@@ -270,7 +285,7 @@ export const reachabilitySchema: z.ZodType<Reachability> = z.strictObject({
         v4: z.strictObject(probe).optional(),
         v6: z.strictObject(probe).optional(),
         lan: z
-          .array(z.strictObject({ ...probe, address: z.string().max(64) }))
+          .array(z.strictObject({ ...probe, address: lanAddress }))
           .max(ADDRESSES_MAX)
           .optional(),
       }),

@@ -38,6 +38,8 @@ const TICK_MS = 5_000;
 /** Ours: a node that was away for longer asks for everything. */
 const CHANGES_KEPT_DAYS = 7;
 const NO_QUERY: z.ZodType = z.strictObject({});
+/** RFC 8259 8.1. What is in no text is not guessed. */
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 export interface Limits {
   /** Requests a second and at once; a node's heartbeat is one in 30 s. */
@@ -193,7 +195,14 @@ export class RegistryServer {
         done(null, undefined);
         return;
       }
-      parse(request, body.toString(), done);
+      let text: string;
+      try {
+        text = utf8.decode(body as Buffer);
+      } catch {
+        done(new ApiError("bad_json", "the body is no UTF-8"));
+        return;
+      }
+      parse(request, text, done);
     });
     for (const route of [...ROUTES, ...ROTATION_ROUTES]) this.#add(app, route);
     for (const prefix of ["/api/v1", "/explorer"]) this.#addOld(app, prefix);

@@ -12,13 +12,15 @@ import { type Background, until } from "../../../src/control/linux/command.ts";
 import type { AgentStatus } from "../../../src/control/node/agent.ts";
 import type { NetworkSummary } from "../../../src/control/node/view.ts";
 import { Identity, type NetworkDetails } from "../../../src/control/registry/client.ts";
+import type { Certificate } from "./certificate.ts";
 import { PROGRAM } from "./grid.ts";
 import { connect, makeRouter } from "./router.ts";
 
 /** Of the machine with net number 3 (connect). */
-const REGISTRY = "10.3.0.2";
+export const REGISTRY = "10.3.0.2";
 export const REGISTRY_URL: string = `http://${REGISTRY}:8480`;
 const CLIENT = pathToFileURL(join(ROOT, "dist/src/control/registry/client.js")).href;
+const TLS_URL = `https://${REGISTRY}:8480`;
 const RESPONDERS = `${REGISTRY}:3479,[2001:db8:3::2]:3479`;
 /** A node asks again after half a minute at most, with jitter. */
 const BACK_MS = 60_000;
@@ -27,7 +29,10 @@ const END_MS = 30_000;
 
 export class GridMachines {
   readonly farm: number;
+  /** Flags of who asks it. */
+  readonly registry: readonly string[];
   readonly #lab: Lab;
+  readonly #tls: Certificate | undefined;
   readonly #router: Namespace;
   readonly #machine: LabMachine;
   readonly #flags: readonly string[];
@@ -39,16 +44,23 @@ export class GridMachines {
     router: Namespace,
     machine: LabMachine,
     admin: { readonly identity: Identity; readonly file: string; readonly farm: number },
+    tls: Certificate | undefined,
   ) {
+    this.#tls = tls;
     this.#lab = lab;
     this.#router = router;
     this.#machine = machine;
     this.#admin = admin.identity;
-    this.#flags = ["--registry", REGISTRY_URL, "--key", admin.file, "--json"];
+    this.registry =
+      tls === undefined
+        ? ["--registry", REGISTRY_URL]
+        : ["--registry", TLS_URL, "--registry-ca", tls.ca];
+    this.#flags = [...this.registry, "--key", admin.file, "--json"];
     this.farm = admin.farm;
   }
 
-  static async make(lab: Lab): Promise<GridMachines> {
+  /** `tls`: the registry's certificate, its key, and who signed it. */
+  static async make(lab: Lab, tls?: Certificate): Promise<GridMachines> {
     const router = await makeRouter(lab, "net");
     const machine = new LabMachine(await powerOn(lab, "re"));
     await connect(lab, { router, namespace: machine.host, label: "r", net: 3 });
@@ -58,7 +70,7 @@ export class GridMachines {
     const file = join(lab.folder, "admin.pem");
     writeFileSync(file, identity.secretPem(), { mode: 0o600 });
     // The first farm of an empty registry.
-    const machines = new GridMachines(lab, router, machine, { identity, file, farm: 1 });
+    const machines = new GridMachines(lab, router, machine, { identity, file, farm: 1 }, tls);
     await machines.startRegistry();
     await machines.ask("farm", "add", "farm");
     return machines;
@@ -68,6 +80,9 @@ export class GridMachines {
     this.#registry = this.#machine.spawn([
       ...[process.execPath, PROGRAM, "registry", "run", "--data", join(this.#lab.folder, "db")],
       ...["--listen", `${REGISTRY}:8480`, "--admin", `root=${this.#admin.keyId}`],
+      ...(this.#tls === undefined
+        ? []
+        : ["--tls-cert", this.#tls.certificate, "--tls-key", this.#tls.key]),
     ]);
     await this.#registry.waitFor("serving http", 60_000);
   }
@@ -76,9 +91,10 @@ export class GridMachines {
     await this.#registry?.stop();
   }
 
-  /** Runs `wirehaul ARGS` as the admin: `network` as it is, all else of `registry`. */
+  /** Runs `wirehaul ARGS` as the admin: `network` and `explain` as they are, all else of `registry`. */
   async ask<Answer>(...args: readonly string[]): Promise<Answer> {
-    const program = args[0] === "network" ? args : ["registry", ...args];
+    const isOfUsers = args[0] === "network" || args[0] === "explain";
+    const program = isOfUsers ? args : ["registry", ...args];
     const text = await this.#machine.wirehaul([...program, ...this.#flags]);
     return (text === "" ? undefined : JSON.parse(text)) as Answer;
   }
@@ -118,7 +134,9 @@ export class GridMachines {
     const power = await powerOn(this.#lab, label);
     const { host: namespace } = power;
     const { cable } = await connect(this.#lab, { router: this.#router, namespace, label, net });
-    return new GridMachine(power, cable);
+    const made = new GridMachine(power, cable);
+    made.registry = this.registry;
+    return made;
   }
 
   /** The file with a token of the farm. */
@@ -132,6 +150,9 @@ export class GridMachines {
 
 export class GridMachine extends LabMachine {
   readonly cable: string;
+  /** Of its programs. */
+  environment: Readonly<Record<string, string>> = {};
+  registry: readonly string[] = ["--registry", REGISTRY_URL];
   id = "";
   #node: Background | undefined;
 
@@ -140,10 +161,18 @@ export class GridMachine extends LabMachine {
     this.cable = cable;
   }
 
+  override command(command: readonly string[], namespace?: string): string[] {
+    const settings = Object.entries(this.environment).map(([name, value]) => `${name}=${value}`);
+    return super.command(
+      settings.length === 0 ? command : ["env", ...settings, ...command],
+      namespace,
+    );
+  }
+
   /** Its NICs are left alone. */
   async join(farm: number, ...flags: readonly string[]): Promise<void> {
     this.#node = await this.runNode([
-      ...["--registry", REGISTRY_URL, "--farm", `${farm}`, "--uplink", "none"],
+      ...[...this.registry, "--farm", `${farm}`, "--uplink", "none"],
       ...["--responders", RESPONDERS, "--nic-kinds", "veth", ...flags],
     ]);
     this.id = (await this.grid()).node;
@@ -151,6 +180,11 @@ export class GridMachine extends LabMachine {
 
   get output(): string {
     return this.#node?.output ?? "";
+  }
+
+  /** Of `wirehaul node run`. */
+  get pid(): number {
+    return this.#node?.pid ?? 0;
   }
 
   async end(signal: "SIGTERM" | "SIGKILL"): Promise<void> {

@@ -17,6 +17,8 @@ export class Grid {
   readonly place: DatabasePlace;
   readonly admin: Identity;
   readonly #lab: Lab;
+  /** Of registries that are started from now on. */
+  environment: Readonly<Record<string, string>> = {};
   readonly #identities = new Map<string, Identity>();
   #count = 0;
 
@@ -31,10 +33,11 @@ export class Grid {
     port = 0,
     ...flags: readonly string[]
   ): Promise<{ url: string; process: Background }> {
-    const process = this.#lab.spawn([
+    const command = [
       ...[globalThis.process.execPath, PROGRAM, "registry", "run", ...placeFlags(this.place)],
       ...["--listen", `127.0.0.1:${port}`, "--admin", `root=${this.admin.keyId}`, ...flags],
-    ]);
+    ];
+    const process = this.#lab.spawn(command, this.environment);
     await process.waitFor("serving http", 60_000);
     const [, url = ""] = /serving (https?:[^"]+)"/.exec(process.output) ?? [];
     return { url, process };
@@ -89,7 +92,7 @@ export function sendRaw(
   method: string,
   path: string,
   headers: Readonly<Record<string, string>>,
-  body = "",
+  body: string | Uint8Array = "",
 ): Promise<{ readonly status: number; readonly body: string }> {
   return new Promise((resolve, reject) => {
     const asking = request(new URL(path, url), { method, headers }, (response) => {

@@ -20,6 +20,8 @@ import { Watch } from "./watch.ts";
 
 export interface GridSettings {
   readonly url: string;
+  /** Certificates in PEM that are trusted in place of the system's. */
+  readonly ca?: string | undefined;
   readonly farm: number;
   readonly name?: string | undefined;
   readonly tokenFile?: string | undefined;
@@ -70,14 +72,14 @@ export class Grid {
   readonly #abort = new AbortController();
 
   constructor(options: GridOptions) {
-    const { url, farm, name, tokenFile, folder, networks, clock, log } = options;
+    const { url, ca, farm, name, tokenFile, folder, networks, clock, log } = options;
     this.#options = options;
     const identity = nodeIdentity(folder);
-    this.#client = new RegistryClient({ url, identity, signal: this.#abort.signal });
+    this.#client = new RegistryClient({ url, ca, identity, signal: this.#abort.signal });
     this.#reports = new Reports(this.#client);
     const session = new Session({
-      client: (signal) => new RegistryClient({ url, identity, signal }),
-      ...{ url, farm, name, tokenFile, clock, log },
+      client: (signal) => new RegistryClient({ url, ca, identity, signal }),
+      ...{ url, ca, farm, name, tokenFile, clock, log },
       onChange: (ids) => {
         void this.#participation.follow([...ids, ...this.#unwanted()]);
         this.#watch.poke();

@@ -147,7 +147,8 @@ export function linkOf(
   const ageMs = lastHandshakeMs === 0 ? undefined : Math.max(0, nowMs - lastHandshakeMs);
   return {
     publicKey,
-    ...(ageMs === undefined ? {} : { handshakeAge: Math.round(ageMs / 1000) }),
+    // Never older than it is: the registry asks whether it was after a loss.
+    ...(ageMs === undefined ? {} : { handshakeAge: Math.floor(ageMs / 1000) }),
     ...(endpoint === null ? {} : { endpoint }),
     isAlive: record === undefined ? ageMs !== undefined && ageMs <= HANDSHAKE_MS : record.isAlive,
     roundTripMs: record?.roundTripMs,

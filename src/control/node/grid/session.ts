@@ -24,6 +24,8 @@ export interface SessionOptions {
   /** Asks until the signal comes. */
   readonly client: (signal: AbortSignal) => RegistryClient;
   readonly url: string;
+  /** Certificates in PEM that are trusted in place of the system's. */
+  readonly ca?: string | undefined;
   readonly farm: number;
   /** Undefined: the machine's name and the start of the key. */
   readonly name?: string | undefined;
@@ -128,8 +130,8 @@ export class Session {
 
   /** One attempt to be in the grid, for as long as it is; then the pause before the next. */
   async #round(): Promise<number> {
-    const { clock, url, log } = this.#options;
-    if ((await speechOf(url, this.#abort.signal)) === "old") {
+    const { clock, url, ca, log } = this.#options;
+    if ((await speechOf({ url, ca }, this.#abort.signal)) === "old") {
       if (this.#state !== "old")
         log("info", `${url} is an older registry: networks are local only`);
       this.#state = "old";
@@ -279,6 +281,8 @@ export class Session {
       await this.#attempt(async () => {
         const { revision } = await this.#client.heartbeat({ uptime: Math.floor(uptime()) });
         this.#heard();
+        // What went wrong before is over; what the stream lacks it says itself.
+        if (!this.#isLost) this.#why = "in the grid";
         this.#newest = revision;
         if (this.lag > 0) await clock.wait(LATE_MS, signal);
         if (this.lag > 0 && !signal.aborted) await this.#fetchDifference();

@@ -25,6 +25,11 @@ export interface PeerRecord extends PeerLink {
   /** Round trip as plans see it. */
   readonly latencyMs?: number | undefined;
   readonly failed?: readonly FailedAddress[] | undefined;
+  /** When a handshake alone brought it back, and how often in a row it was lost again soon after that. */
+  readonly returnedAt?: number | undefined;
+  readonly relapses?: number | undefined;
+  /** There was a handshake since the loss, which is believed from then on. */
+  readonly heldUntil?: number | undefined;
 }
 
 /** Ours: both sides have to hear of each other, and three probes 10 s apart. */
@@ -33,10 +38,15 @@ export const TRIAL_MS = 30_000;
 export const AGAIN_MS: number = 10 * 60_000;
 /** Ours: more than a node has. */
 const FAILED_MAX = 16;
+/** Ours: longer than probes take to find out that a peer shakes hands and answers nothing. */
+const RELAPSE_MS = 60_000;
+/** Ours: each time in a row doubles it, so that a peer which shakes hands and does nothing else draws ever less traffic. */
+const HOLD_MS = 30_000;
+const HOLD_MAX_MS: number = 10 * 60_000;
 
 /**
  * The record after a report. `isRouteless`: the peer has no prefixes, so it was not pinged: an old session, which still looks good, does
- * not bring a lost peer back, a handshake since then does.
+ * not bring a lost peer back, a handshake since then does; later and later, if it is lost again soon each time.
  */
 export function stamp(
   before: PeerRecord | undefined,
@@ -47,10 +57,14 @@ export function stamp(
   const { publicKey, handshakeAge, endpoint, roundTripMs, loss } = link;
   // Not probed, and never met: that is no answer either.
   const answers = link.isAlive ?? (handshakeAge === undefined ? false : undefined);
-  const isAlive =
-    answers === true && isRouteless && before?.lostAt !== undefined
-      ? handshakeAge !== undefined && at - handshakeAge * 1_000 > before.lostAt
-      : answers;
+  let isAlive = answers;
+  let heldUntil: number | undefined;
+  if (answers === true && isRouteless && before?.lostAt !== undefined) {
+    const isMet = handshakeAge !== undefined && at - handshakeAge * 1_000 > before.lostAt;
+    const from = before.lostAt + holdMs(before.relapses);
+    isAlive = isMet && at >= from;
+    if (isMet && !isAlive) heldUntil = from;
+  }
   const isSame =
     before !== undefined &&
     before.isAlive === isAlive &&
@@ -61,6 +75,7 @@ export function stamp(
       ? undefined
       : (before?.lostAt ?? (isAlive === false && wasAlive ? at : undefined));
   const latencyMs = settleLatency(before?.latencyMs, roundTripMs);
+  const { returnedAt, relapses } = returnsOf(before, { isAlive, lostAt, isRouteless }, at);
   return mature(
     {
       publicKey,
@@ -75,9 +90,33 @@ export function stamp(
       isDead: before?.isDead === true && isAlive !== true,
       ...(latencyMs === undefined ? {} : { latencyMs }),
       ...(before?.failed === undefined ? {} : { failed: before.failed }),
+      ...(returnedAt === undefined ? {} : { returnedAt }),
+      ...(relapses === undefined ? {} : { relapses }),
+      ...(heldUntil === undefined ? {} : { heldUntil }),
     },
     at,
   );
+}
+
+/** What is known of its returns. */
+function returnsOf(
+  before: PeerRecord | undefined,
+  now: Pick<PeerRecord, "isAlive" | "lostAt"> & { readonly isRouteless: boolean },
+  at: number,
+): Pick<PeerRecord, "returnedAt" | "relapses"> {
+  if (before === undefined) return {};
+  const { returnedAt, relapses = 0 } = before;
+  if (before.lostAt === undefined && now.lostAt !== undefined) {
+    const isRelapse = returnedAt !== undefined && at - returnedAt < RELAPSE_MS;
+    return isRelapse ? { relapses: relapses + 1 } : {};
+  }
+  const isBack = before.lostAt !== undefined && now.isAlive === true && now.isRouteless;
+  return { returnedAt: isBack ? at : returnedAt, relapses: before.relapses };
+}
+
+/** From the loss until a handshake is believed. */
+function holdMs(relapses = 0): number {
+  return relapses === 0 ? 0 : Math.min(HOLD_MAX_MS, HOLD_MS * 2 ** (relapses - 1));
 }
 
 /** All records of a node and network after a report. Of peers that it names no more, the addresses that failed are remembered. */
@@ -129,6 +168,7 @@ export function isThere({ isAlive, handshakeAge, endpoint }: PeerRecord): boolea
 
 /** What time alone makes of a record; the same object if it makes nothing. */
 export function mature(record: PeerRecord, at: number): PeerRecord {
+  if (record.heldUntil !== undefined && at >= record.heldUntil) return mature(back(record, at), at);
   const { isAlive, since, lostAt, failed = [] } = record;
   const isDead =
     isAlive !== true &&
@@ -152,9 +192,15 @@ export function mature(record: PeerRecord, at: number): PeerRecord {
   };
 }
 
+function back(record: PeerRecord, at: number): PeerRecord {
+  const { heldUntil: _held, lostAt: _lost, ...rest } = record;
+  return { ...rest, isAlive: true, isDead: false, since: at, returnedAt: at };
+}
+
 /** When {@link mature} makes another one of it; undefined: never. */
 export function dueOf(record: PeerRecord): number | undefined {
   const times = (record.failed ?? []).map((one) => one.at + AGAIN_MS);
+  if (record.heldUntil !== undefined) times.push(record.heldUntil);
   const address = addressOf(record);
   const isFailed = record.failed?.some((one) => one.address === address) === true;
   const isWaiting = !record.isDead || (address !== undefined && !isFailed);

@@ -4,11 +4,13 @@ import { type Explanation, explainPair } from "../../mesh/explain.ts";
 import type { Network, Underlay } from "../../mesh/grid.ts";
 import { type NetworkPlan, planNetwork } from "../../mesh/network-plan.ts";
 import { type Actor, needUser } from "../actor.ts";
+import { readParts } from "../kept-plans.ts";
 import type { MemberRow } from "../members.ts";
 import { showNetwork } from "../networks.ts";
 import { planningOf, withHealth } from "../planning.ts";
 import type { Queries } from "../store/database.ts";
 import type { Store } from "../store/store.ts";
+import { toldPlan } from "../told-plan.ts";
 import type { Health } from "./judge.ts";
 import { relayRecords } from "./relays.ts";
 import { type NetworkStatus, pairsOf } from "./status.ts";
@@ -30,7 +32,12 @@ async function viewOf(
   const { before, at } = await relayRecords(queries, network.id);
   const health = new Map([...before].map(([node, record]) => [node, record.health]));
   const judged = withHealth(underlay, health);
-  return { members, input, underlay: judged, plan: planNetwork(input, judged), health, at };
+  let plan = planNetwork(input, judged);
+  if (plan.isKept) {
+    const { parts } = await readParts(queries, network.id, undefined);
+    plan = planNetwork(input, judged, toldPlan(input, judged, parts));
+  }
+  return { members, input, underlay: judged, plan, health, at };
 }
 
 export async function networkStatus(

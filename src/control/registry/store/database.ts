@@ -35,10 +35,13 @@ export interface DatabaseFault {
   readonly constraint: string | undefined;
 }
 
+/** "PostgreSQL Error Codes": digits, or one of F0, HV, P0, XX. A system's error has a code of such a look too: EPIPE. */
+const SQLSTATE = /^[0-9FHPX][0-9A-Z]{4}$/;
+
 export function faultOf(error: unknown): DatabaseFault | undefined {
   if (!(error instanceof Error)) return undefined;
   const { code, constraint } = error as Error & { code?: unknown; constraint?: unknown };
-  if (typeof code !== "string" || !/^[0-9A-Z]{5}$/.test(code)) return undefined;
+  if (typeof code !== "string" || !SQLSTATE.test(code)) return undefined;
   return { code, constraint: typeof constraint === "string" ? constraint : undefined };
 }
 

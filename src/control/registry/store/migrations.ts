@@ -6,9 +6,17 @@ import { SCHEMA_2 } from "./schema-2.ts";
 import { SCHEMA_3 } from "./schema-3.ts";
 import { SCHEMA_4 } from "./schema-4.ts";
 import { SCHEMA_5 } from "./schema-5.ts";
+import { SCHEMA_6 } from "./schema-6.ts";
 
 /** Version n is reached by the first n. One that has been released is never changed. */
-export const MIGRATIONS: readonly string[] = [SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5];
+export const MIGRATIONS: readonly string[] = [
+  SCHEMA_1,
+  SCHEMA_2,
+  SCHEMA_3,
+  SCHEMA_4,
+  SCHEMA_5,
+  SCHEMA_6,
+];
 
 /** Ours: keys of advisory locks ("wh" and a number); those of networks are in a space of their own. */
 const MIGRATION_LOCK = 0x7768_0001;

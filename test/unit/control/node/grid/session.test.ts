@@ -268,11 +268,13 @@ describe("the registry's speech", () => {
     [404, "", "old"],
   ] as const)("%d with %s is %s", async (status, body, speech) => {
     answer = { status, body };
-    expect(await speechOf(url, new AbortController().signal)).toBe(speech);
+    expect(await speechOf({ url }, new AbortController().signal)).toBe(speech);
   });
 
   it.each([502, 503, 429])("%d says nothing of it", async (status) => {
     answer = { status, body: "" };
-    await expect(speechOf(url, new AbortController().signal)).rejects.toThrow(`status ${status}`);
+    await expect(speechOf({ url }, new AbortController().signal)).rejects.toThrow(
+      `status ${status}`,
+    );
   });
 });

@@ -92,6 +92,41 @@ describe("a record", () => {
     expect(isBack(60, false)).toBe(true);
   });
 
+  test("who comes back by handshakes and is lost again soon is believed later and later; who stays is believed at once again", () => {
+    let record = series([0, {}]);
+    let now = 0;
+    const say = (second: number, rest: Partial<PeerLink>, isRouteless: boolean): void => {
+      now = second;
+      record = stamp(record, link(rest), T0 + second * 1_000, isRouteless);
+    };
+    const lose = (): void => say(now + 10, { isAlive: false }, false);
+    const meet = (): void => say(now + 5, { handshakeAge: 1 }, true);
+    lose();
+    meet();
+    expect(record).toMatchObject({ isAlive: true, isDead: false });
+    for (const hold of [30, 60, 120, 240, 480, 600, 600]) {
+      lose();
+      const lostAt = T0 + now * 1_000;
+      meet();
+      expect(record).toMatchObject({ isAlive: false, isDead: true });
+      expect(dueOf(record)).toBe(lostAt + hold * 1_000);
+      expect(mature(record, lostAt + hold * 1_000 - 1)).toBe(record);
+      // Silence again: the handshake of before is worth nothing.
+      say(now + 1, { isAlive: false, handshakeAge: undefined }, true);
+      expect(mature(record, lostAt + hold * 1_000).isAlive).toBe(false);
+      meet();
+      now = lostAt / 1_000 - T0 / 1_000 + hold;
+      record = mature(record, T0 + now * 1_000);
+      expect(record).toMatchObject({ isAlive: true, isDead: false, since: T0 + now * 1_000 });
+      expect(record.failed).toBeUndefined();
+    }
+    say(now + 30, {}, false);
+    say(now + 31, {}, false);
+    lose();
+    meet();
+    expect(record.isAlive).toBe(true);
+  });
+
   test("of a peer that is named no more, the addresses that failed are remembered for a time", () => {
     const failed = mature(
       series([0, { isAlive: false, handshakeAge: undefined, endpoint: "192.168.1.6:3000" }]),
