@@ -80,7 +80,7 @@ labTest(
       });
       expect(await tasks(peer)).toEqual([
         { kind: "confirm", network, node: a.keyId, revision: expect.any(Number) },
-        { kind: "watch", network, node: a.keyId, publicKey: newKey },
+        { kind: "watch", network, node: a.keyId, publicKey: newKey, oldKey },
       ]);
     }
     expect(await tasks(a)).toEqual([{ kind: "keep", network, publicKey: newKey, port: newPort }]);

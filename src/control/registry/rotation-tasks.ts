@@ -38,17 +38,19 @@ export type RotationTask =
       readonly node: string;
       readonly revision: number;
     }
-  /** Say when a handshake of this key is seen. */
+  /** Say when a handshake of this key is seen. `oldKey`: the one that it follows. */
   | {
       readonly kind: "watch";
       readonly network: string;
       readonly node: string;
+      readonly oldKey?: string | undefined;
       readonly publicKey: string;
     };
 
 interface Row extends Omit<Rotation, "reason"> {
   readonly network: string;
   readonly node: string;
+  readonly oldKey: string | null;
   readonly sealed: string | null;
   readonly box: string | null;
 }
@@ -61,15 +63,16 @@ export async function tasksOf(
 ): Promise<RotationTask[]> {
   const rows = await queries.rows<Row>(
     `select r.network, r.node, r.phase, r.is_key as "isKey", r.public_key as "publicKey", r.port, r.waits,
-       r.seen_by as "seenBy", k.public_key as sealed, b.box
+       r.seen_by as "seenBy", o.public_key as "oldKey", k.public_key as sealed, b.box
      from rotations r join network_nodes m on m.network = r.network and m.node = $1
+     join network_nodes o on o.network = r.network and o.node = r.node
      left join sealed_keys k on k.network = r.network and k.node = r.node and r.node = $1
      left join sealed_boxes b on b.network = r.network and b.node = r.node and r.node = $1
      where r.phase in ${LIVE} and ($2::text is null or r.network = $2) order by r.network, r.node`,
     [node, network ?? null],
   );
   return rows.flatMap((row): RotationTask[] => {
-    const { network: id, phase, isKey, publicKey, port, waits, seenBy, sealed, box } = row;
+    const { network: id, phase, isKey, publicKey, oldKey, port, waits, seenBy, sealed, box } = row;
     const newPort = port === null ? {} : { port };
     if (row.node === node) {
       if (phase === "making") {
@@ -88,7 +91,12 @@ export async function tasksOf(
         : [{ kind: "confirm", network: id, node: row.node, revision } as const]),
       ...(phase === "making" || publicKey === null || seenBy.includes(node)
         ? []
-        : [{ kind: "watch", network: id, node: row.node, publicKey } as const]),
+        : [
+            {
+              ...({ kind: "watch", network: id, node: row.node, publicKey } as const),
+              ...(oldKey === null ? {} : { oldKey }),
+            },
+          ]),
     ];
   });
 }

@@ -15,6 +15,7 @@ import { Links } from "./links.ts";
 import { type Carrier, Participation } from "./participation.ts";
 import { Prober } from "./prober.ts";
 import { loadShare, type Report, Reports } from "./reports.ts";
+import { withRoutesMoved } from "./rotation.ts";
 import { type GridState, Session } from "./session.ts";
 import { Watch } from "./watch.ts";
 
@@ -96,7 +97,10 @@ export class Grid {
     this.#session = session;
     this.#participation = new Participation({
       ...{ networks, client: this.#client, log, random: () => clock.random() },
-      wanted: (id) => session.wanted.get(id),
+      wanted: (id) => {
+        const part = session.wanted.get(id);
+        return part === undefined ? undefined : withRoutesMoved(part, this.#watch.seen(id));
+      },
       tasks: (id) => session.wanted.tasks(id),
       openKey: (network, sealed) => openSealedKey(identity, network, sealed),
       onDoubt: () => session.doubt(),
@@ -120,6 +124,7 @@ export class Grid {
       ...{ clock, log },
       tasks: () => session.wanted.allTasks().filter((task) => task.kind === "watch"),
       statusOf: (id) => networks.deviceStatus(id),
+      onSeen: (id) => void this.#participation.follow([id]),
       report: this.#client.reportRotation,
     });
   }

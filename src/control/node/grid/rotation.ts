@@ -2,8 +2,11 @@
  * What a node does about rotations (docs/registry.md, "What a node has to do"): from the registry's tasks and from what the node has to
  * what is to be done. Follows from these two alone, so that it is right again after any loss or crash. Pure; sees no secrets.
  */
-import type { RotationTask, SealedKey } from "../../registry/client.ts";
+import type { NetworkPeer } from "../../model/network-resource.ts";
+import type { NodePart, RotationTask, SealedKey } from "../../registry/client.ts";
 import type { GridNetwork } from "./source.ts";
+
+export type WatchTask = Extract<RotationTask, { readonly kind: "watch" }>;
 
 /** The second key of a rotation: a new one, a user's, the one that is kept already, or none. */
 export type NextKey = "fresh" | "kept" | "none" | SealedKey;
@@ -83,4 +86,31 @@ export function confirmations(
   return tasks.flatMap((task) =>
     task.kind === "confirm" && task.revision <= revision ? [{ node: task.node, revision }] : [],
   );
+}
+
+/**
+ * The plan with the routes of peers on their new keys, where a handshake of these was seen: as the registry's next plan has it, and sooner, since
+ * what such a peer sends is dropped as long as the routes are on its old key.
+ */
+export function withRoutesMoved<Part extends Pick<NodePart, "peers">>(
+  part: Part,
+  seen: readonly WatchTask[],
+): Part {
+  let { peers } = part;
+  for (const { publicKey, oldKey } of seen) {
+    const old = peers.find((peer) => peer.publicKey === oldKey);
+    const fresh = peers.find((peer) => peer.publicKey === publicKey);
+    // Without both, or with the routes moved by the plan, there is nothing to do.
+    if (old === undefined || fresh === undefined || fresh.allowedIps.length > 0) continue;
+    peers = peers.map((peer) => {
+      if (peer === old) return withKeysOf(old, fresh);
+      return peer === fresh ? withKeysOf(fresh, old) : peer;
+    });
+  }
+  return peers === part.peers ? part : { ...part, peers };
+}
+
+function withKeysOf(peer: NetworkPeer, { publicKey, presharedKey }: NetworkPeer): NetworkPeer {
+  const { presharedKey: _own, ...rest } = peer;
+  return { ...rest, publicKey, ...(presharedKey === undefined ? {} : { presharedKey }) };
 }

@@ -6,6 +6,8 @@ import {
   type OwnStep,
   ownStep,
   portNow,
+  type WatchTask,
+  withRoutesMoved,
 } from "../../../../../src/control/node/grid/rotation.ts";
 import type { RotationTask } from "../../../../../src/control/registry/client.ts";
 
@@ -93,4 +95,28 @@ it("others' rotations are confirmed with the revision in force, as soon as it is
     { node: "a", revision: 9 },
     { node: "b", revision: 9 },
   ]);
+});
+
+it("routes are on a new key that was seen, as the next plan has them, and what is the keys' stays theirs", () => {
+  const old = {
+    ...{ publicKey: "old", presharedKey: "p", endpoint: "192.0.2.1:1", keepalive: 25 },
+    ...{ allowedIps: ["10.1.2.0/24"], subnet: "10.1.2.0/24" },
+  };
+  const fresh = { publicKey: "new", endpoint: "192.0.2.1:1", keepalive: 0, allowedIps: [] };
+  const other = { publicKey: "other", keepalive: 0, allowedIps: ["10.1.3.0/24"] };
+  const part = { peers: [other, old, fresh] };
+  const seen: WatchTask = { kind: "watch", network, node: "n", publicKey: "new", oldKey: "old" };
+  const { presharedKey, ...rest } = old;
+  const moved = [
+    other,
+    { ...rest, publicKey: "new" },
+    { ...fresh, publicKey: "old", presharedKey },
+  ];
+  expect(withRoutesMoved(part, [seen]).peers).toEqual(moved);
+  expect(withRoutesMoved(part, [])).toBe(part);
+  expect(withRoutesMoved(part, [{ ...seen, oldKey: undefined }])).toBe(part);
+  // The plan has moved them, or has ended the old key.
+  for (const peers of [moved, [other, { ...rest, publicKey: "new" }]]) {
+    expect(withRoutesMoved({ peers }, [seen]).peers).toBe(peers);
+  }
 });

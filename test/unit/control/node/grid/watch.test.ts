@@ -1,6 +1,7 @@
 /** Handshakes of peers' new keys: told once seen, again only if the task stays, and what the registry did not take is tried again. */
 import { expect, it } from "vitest";
-import { Watch, type WatchTask } from "../../../../../src/control/node/grid/watch.ts";
+import type { WatchTask } from "../../../../../src/control/node/grid/rotation.ts";
+import { Watch } from "../../../../../src/control/node/grid/watch.ts";
 import { RegistryFault } from "../../../../../src/control/registry/client.ts";
 import type { PeerStatus } from "../../../../../src/lane/status.ts";
 
@@ -12,6 +13,7 @@ it("tells what it sees, once, and again where the task stays", async () => {
   const task: WatchTask = { kind: "watch", network: "x", node: "n", publicKey: "new" };
   let tasks: WatchTask[] = [task, { ...task, node: "o", publicKey: "another" }];
   const told: string[] = [];
+  const moved: string[] = [];
   const watch = new Watch({
     clock: { now: () => now, wait: async () => undefined, random: () => 0 },
     tasks: () => tasks,
@@ -22,6 +24,7 @@ it("tells what it sees, once, and again where the task stays", async () => {
       });
       return { peers };
     },
+    onSeen: (network) => moved.push(network),
     report: async (network, node, { publicKey }) => {
       if (fault !== undefined) throw fault;
       told.push(`${network} ${node} ${publicKey}`);
@@ -33,6 +36,8 @@ it("tells what it sees, once, and again where the task stays", async () => {
   handshakes.set("new", 1);
   fault = new RegistryFault("unreachable", "nobody there");
   await expect(watch.look()).rejects.toThrow("nobody there");
+  // The routes don't wait for the registry.
+  expect([moved, watch.seen("x"), watch.seen("y")]).toEqual([["x"], [task], []]);
   fault = undefined;
   await watch.look();
   await watch.look();
@@ -50,7 +55,9 @@ it("tells what it sees, once, and again where the task stays", async () => {
   // Another rotation of the same key's node is another matter.
   tasks = [];
   await watch.look();
+  expect(watch.seen("x")).toEqual([]);
   tasks = [task];
   await watch.look();
   expect(told).toHaveLength(3);
+  expect(moved).toEqual(["x", "x"]);
 });
