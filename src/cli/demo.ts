@@ -1,9 +1,9 @@
 /**
- * `wirehaul demo [--peer wireguard-go] [--seconds N] [--json]`: two network namespaces of this machine, a tunnel between a
- * wirehaul-wg and a second WireGuard, measured; then two tenants on two nodes. Touches nothing outside namespaces of its own and
- * removes them, whatever happens.
+ * `wirehaul demo [--keep] [--json]`: a grid in small, on machines that are namespaces of this one. `wirehaul demo tunnel`: a tunnel,
+ * measured. Touches nothing outside namespaces of its own and removes them, whatever happens.
  */
-import { attempt } from "../control/linux/command.ts";
+import { existsSync } from "node:fs";
+import { showGrid } from "./demo/grid-demo.ts";
 import { SWEEP, sweepAfter, watchOver } from "./demo/guard.ts";
 import {
   findProgram,
@@ -11,28 +11,34 @@ import {
   type Implementation,
   startCommand,
 } from "./demo/implementations.ts";
+import { KeptGrid } from "./demo/kept-grid.ts";
 import { Lab } from "./demo/lab.ts";
-import { iperf, ping, pingUntil } from "./demo/measure.ts";
-import { makePair } from "./demo/pair.ts";
-import { type DemoReport, formatReport, isSuccess, Palette } from "./demo/report.ts";
-import { showTenants } from "./demo/tenants.ts";
+import { formatGrid, formatTunnel, isSuccess, Palette } from "./demo/report.ts";
+import { showTunnel, type TunnelWish } from "./demo/tunnel-demo.ts";
 
-const USAGE = `Usage: wirehaul demo [--peer ${IMPLEMENTATIONS.join("|")}] [--seconds N] [--json]\n`;
+const USAGE = `Usage: wirehaul demo [--keep] [--json]
+       wirehaul demo tunnel [--peer ${IMPLEMENTATIONS.join("|")}] [--seconds N] [--json]
+`;
 const SECONDS_MAX = 3600;
-const PINGS = { count: 10, intervalSeconds: 0.05 };
-const UDP_RATE = 100_000_000;
-/** A datagram that fits the tunnel's MTU of 1420 whole. */
-const UDP_BYTES = 1200;
-const TOOLS = ["ip", "ping", "wg", "iperf3", "nft", "sysctl", "nsenter", "unshare"];
+const LOG_SHOWN = 4_000;
+const TOOLS = ["ip", "ping", "wg", "nft", "sysctl", "nsenter", "unshare"];
+const DEVICE = "/dev/net/tun";
 
-export interface Options {
-  readonly peer: Implementation;
-  readonly seconds: number;
-  readonly isJson: boolean;
-}
+export type Options =
+  | { readonly kind: "grid"; readonly isKept: boolean; readonly isJson: boolean }
+  | ({ readonly kind: "tunnel"; readonly isJson: boolean } & TunnelWish);
 
 /** Undefined: the usage is to be shown. */
 export function parseDemo(args: readonly string[]): Options | undefined {
+  return args[0] === "tunnel" ? parseTunnel(args.slice(1)) : parseGrid(args);
+}
+
+function parseGrid(args: readonly string[]): Options | undefined {
+  if (!args.every((option) => ["--keep", "--json"].includes(option))) return undefined;
+  return { kind: "grid", isKept: args.includes("--keep"), isJson: args.includes("--json") };
+}
+
+function parseTunnel(args: readonly string[]): Options | undefined {
   let peer: Implementation | undefined = "wirehaul";
   let seconds = 3;
   let isJson = false;
@@ -47,7 +53,7 @@ export function parseDemo(args: readonly string[]): Options | undefined {
   }
   if (peer === undefined) return undefined;
   if (!Number.isInteger(seconds) || seconds < 1 || seconds > SECONDS_MAX) return undefined;
-  return { peer, seconds, isJson };
+  return { kind: "tunnel", peer, seconds, isJson };
 }
 
 /** What this machine lacks, in one line with the way to get it; undefined if nothing. */
@@ -55,11 +61,15 @@ function obstacle(options: Options): string | undefined {
   if (process.getuid?.() !== 0) {
     return "root is needed to make network namespaces: run it with sudo";
   }
-  const missing = TOOLS.filter((name) => findProgram(name) === undefined);
+  if (!existsSync(DEVICE)) {
+    return `there is no ${DEVICE}: load the module with "modprobe tun", or give the device to this container`;
+  }
+  const tools = options.kind === "tunnel" ? [...TOOLS, "iperf3"] : TOOLS;
+  const missing = tools.filter((name) => findProgram(name) === undefined);
   if (missing.length > 0) {
     return `missing: ${missing.join(", ")}; in the checkout, run: npm run setup -- demo`;
   }
-  if (startCommand(options.peer) === undefined) {
+  if (options.kind === "tunnel" && startCommand(options.peer) === undefined) {
     return `${options.peer} is not on this machine${options.peer === "wireguard-go" ? "; run: apt-get install --no-install-recommends wireguard-go" : ""}`;
   }
   return undefined;
@@ -83,13 +93,7 @@ export async function demo(args: readonly string[]): Promise<number> {
   const endWatch = watchOver();
   const lab = new Lab();
   try {
-    const report = await measure(lab, options);
-    process.stdout.write(
-      options.isJson
-        ? `${JSON.stringify(report, null, 2)}\n`
-        : `${formatReport(report, new Palette(process.stdout.isTTY))}`,
-    );
-    return isSuccess(report) ? 0 : 1;
+    return await show(lab, options);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     process.stderr.write(`wirehaul demo: ${reason}\n`);
@@ -102,41 +106,27 @@ export async function demo(args: readonly string[]): Promise<number> {
   }
 }
 
-const LOG_SHOWN = 4_000;
-
-async function measure(lab: Lab, options: Options): Promise<DemoReport> {
+/** Gives the exit code. */
+async function show(lab: Lab, options: Options): Promise<number> {
+  const { isJson } = options;
   const tell = (text: string): void => {
-    if (process.stderr.isTTY || !options.isJson) process.stderr.write(`${text} ...\n`);
+    if (process.stderr.isTTY || !isJson) process.stderr.write(`${text}\n`);
   };
-  tell(`two namespaces, wirehaul in one, ${options.peer} in the other`);
-  const { a, b } = await makePair(lab, { a: "wirehaul", b: options.peer });
-  await pingUntil(a.namespace, b.inner4);
-  tell("ping");
-  const ping4 = await ping(a.namespace, b.inner4, PINGS);
-  const ping6 = await ping(a.namespace, b.inner6, PINGS);
-  const { seconds } = options;
-  tell(`iperf3, three times ${seconds} s`);
-  const tcp = await iperf(a.namespace, b.namespace, b.inner4, { seconds });
-  const tcpReverse = await iperf(a.namespace, b.namespace, b.inner4, { seconds, isReverse: true });
-  const udp = await iperf(a.namespace, b.namespace, b.inner4, {
-    seconds,
-    isUdp: true,
-    rate: UDP_RATE,
-    size: UDP_BYTES,
-  });
-  return {
-    implementations: ["wirehaul", options.peer],
-    ping4,
-    ping6,
-    tcp,
-    tcpReverse,
-    udp,
-    show: [await shown(a.node.name), await shown(b.node.name)],
-    tenants: await showTenants(lab, tell),
+  const palette = new Palette(process.stdout.isTTY);
+  const print = (report: object, text: string): void => {
+    process.stdout.write(isJson ? `${JSON.stringify(report, null, 2)}\n` : text);
   };
-}
-
-/** `wg show` hides the secrets by itself. */
-async function shown(name: string): Promise<string> {
-  return (await attempt(["wg", "show", name])).stdout;
+  if (options.kind === "tunnel") {
+    const report = await showTunnel(lab, options, tell);
+    print(report, formatTunnel(report, palette));
+    return isSuccess(report) ? 0 : 1;
+  }
+  const { grid, tenants, report } = await showGrid(lab, tell);
+  print(report, formatGrid(report, palette));
+  if (options.isKept) {
+    const kept = new KeptGrid(grid, tenants);
+    (isJson ? process.stderr : process.stdout).write(kept.instructions());
+    await kept.untilTold();
+  }
+  return isSuccess(report) ? 0 : 1;
 }

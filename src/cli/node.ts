@@ -9,6 +9,7 @@ import type { Explanation } from "../control/node/explain.ts";
 import type { DryRun } from "../control/node/networks.ts";
 import type { PortList } from "../control/node/ports.ts";
 import type { NetworkDetails, NetworkSummary } from "../control/node/view.ts";
+import { pick } from "./network/names.ts";
 import {
   detailLines,
   explanationLines,
@@ -160,35 +161,44 @@ export async function nodeCommands(args: readonly string[]): Promise<number> {
       return ask<NetworkSummary>(flags, "PUT", path, (made) => summaryLines([made]), text);
     },
   );
-  local(add(network, "show [id]", "one, or all in short")).action(
-    (id: string | undefined, flags: Common) =>
-      id === undefined
-        ? ask<NetworkSummary[]>(flags, "GET", "/v1/networks", summaryLines)
-        : ask<NetworkDetails>(flags, "GET", `/v1/networks/${encodeURIComponent(id)}`, detailLines),
+  local(add(network, "show [network]", "one, by name or id, or all in short")).action(
+    async (text: string | undefined, flags: Common) =>
+      text === undefined
+        ? await ask<NetworkSummary[]>(flags, "GET", "/v1/networks", summaryLines)
+        : await ask<NetworkDetails>(flags, "GET", await pathOf(text, flags), detailLines),
   );
   local(
-    add(network, "attach <id> <file>", "attaches a workload, or changes it; - is standard input"),
-  ).action((id: string, file: string, flags: Common) => {
-    const path = `/v1/networks/${encodeURIComponent(id)}/workloads`;
-    return ask<Workload>(flags, "POST", path, (made) => workloadLines([made]), readText(file));
+    add(
+      network,
+      "attach <network> <file>",
+      "attaches a workload, or changes it; - is standard input",
+    ),
+  ).action(async (text: string, file: string, flags: Common) => {
+    const path = `${await pathOf(text, flags)}/workloads`;
+    await ask<Workload>(flags, "POST", path, (made) => workloadLines([made]), readText(file));
   });
-  local(add(network, "detach <id> <workload>", "detaches a workload")).action(
-    (id: string, workload: string, flags: Common) => {
-      const path = `/v1/networks/${encodeURIComponent(id)}/workloads/${encodeURIComponent(workload)}`;
-      return ask(flags, "DELETE", path, () => []);
+  local(add(network, "detach <network> <workload>", "detaches a workload")).action(
+    async (text: string, workload: string, flags: Common) => {
+      const path = `${await pathOf(text, flags)}/workloads/${encodeURIComponent(workload)}`;
+      await ask(flags, "DELETE", path, () => []);
     },
   );
-  local(add(network, "rm <id>", "removes one"))
+  local(add(network, "rm <network>", "removes one"))
     .option("--drain", "detach its workloads first")
-    .action((id: string, flags: Common & { drain?: true }) =>
-      ask(
-        flags,
-        "DELETE",
-        `/v1/networks/${encodeURIComponent(id)}?drain=${flags.drain === true}`,
-        () => [],
-      ),
-    );
+    .action(async (text: string, flags: Common & { drain?: true }) => {
+      const path = await pathOf(text, flags);
+      await ask(flags, "DELETE", `${path}?drain=${flags.drain === true}`, () => []);
+    });
   return await runProgram(program, args, () => code);
+}
+
+/** The API's path of a network that is there by this name or id. */
+async function pathOf(text: string, { socket }: Common): Promise<string> {
+  const all = (await askApi(socket, "GET", "/v1/networks")) as NetworkSummary[];
+  const isName = all.some(({ name }) => name === text);
+  // What is neither is for the API to refuse.
+  const id = isName ? pick(all, text, "network") : text;
+  return `/v1/networks/${encodeURIComponent(id)}`;
 }
 
 function readText(file: string): string {

@@ -7,8 +7,9 @@ import { VERSION } from "../version.ts";
 const USAGE = `Usage: wirehaul COMMAND [OPTIONS]
 
   status [IFACE] [--json]    what \`wg show\` cannot tell: drops by reason, paths, handshakes, batches
-  demo [--peer wireguard-go] [--seconds N] [--json]
-                             a tunnel, and two tenants on two nodes, in namespaces of this machine
+  demo [--keep] [--json]     a registry, five nodes and two tenants, in namespaces of this machine
+  demo tunnel [--peer wireguard-go] [--seconds N] [--json]
+                             a tunnel, measured, and two tenants on two nodes
   node run|status|plan|explain|ports|nics|config
                              a node of the grid, and what asks it (wirehaul node --help)
   network add|attach|detach|show|rm --local

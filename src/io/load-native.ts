@@ -90,9 +90,10 @@ function findNative(): string {
   if (chosen) return chosen;
   const root = packageRoot(dirname(fileURLToPath(import.meta.url)));
   const target = `linux-${process.arch}-${libc()}`;
+  // A checkout's own first: prebuilds that were made for a package there go out of date.
   const candidates = [
-    join(root, "native", "prebuilds", target, FILE),
     join(root, "native", "build", FILE),
+    join(root, "native", "prebuilds", target, FILE),
   ];
   const found = candidates.find((path) => existsSync(path));
   if (found === undefined) {

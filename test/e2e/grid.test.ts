@@ -4,13 +4,8 @@
  */
 import { join } from "node:path";
 import { expect } from "vitest";
-import {
-  addressOf,
-  GridLab,
-  type GridNode,
-  type Person,
-  workloadName,
-} from "../../src/cli/demo/grid-lab.ts";
+import { GridLab, type Tenant } from "../../src/cli/demo/grid-lab.ts";
+import { addressOf, type GridNode, workloadName } from "../../src/cli/demo/grid-node.ts";
 import { registryUrl } from "../../src/cli/demo/grid-sites.ts";
 import { startCommand } from "../../src/cli/demo/implementations.ts";
 import type { Lab } from "../../src/cli/demo/lab.ts";
@@ -29,11 +24,6 @@ const REACH_MS = 60_000;
 /** From a relay's death until traffic goes on: probes each 2 s, three of them missed, a report and a push. */
 const FAILOVER_MS = 15_000;
 const PINGS = 3;
-
-interface Tenant {
-  readonly person: Person;
-  readonly network: NetworkDetails;
-}
 
 /** Ordered pairs of different nodes. */
 function pairsOf(nodes: readonly GridNode[]): (readonly [GridNode, GridNode])[] {
@@ -124,7 +114,8 @@ async function guestReachesAll(
 labTest(
   "three tenants on six nodes, through all that happens to them",
   async (lab) => {
-    const grid = await GridLab.make(lab, (text) => console.log(text));
+    const grid = await GridLab.make(lab);
+    await grid.startNodes();
     const { nodes } = grid;
     const [a, b, c, d, e] = nodes as [GridNode, GridNode, GridNode, GridNode, GridNode];
     const tenants = await Promise.all(

@@ -70,3 +70,34 @@ labTest(
   },
   180_000,
 );
+
+labTest("a network is called by its id or its name; two of one name by their ids", async (lab) => {
+  const [a] = await twoMachines(lab);
+  await a.runNode();
+  const add = async (id: string, name: string): Promise<void> => {
+    const resource = { id, name, owner: id, range: "10.1.0.0/16", subnet: "10.1.1.0/24" };
+    await a.wirehaul(["network", "add", "-", "--local"], JSON.stringify(resource));
+  };
+  const idOf = async (text: string): Promise<string> => {
+    const shown = await a.wirehaul(["network", "show", text, "--local", "--json"]);
+    return (JSON.parse(shown) as NetworkSummary).id;
+  };
+  await add("one", "shop");
+  expect([await idOf("one"), await idOf("shop")]).toEqual(["one", "one"]);
+  const workload = { kind: "join", id: "w", namespace: "w", addresses: ["10.1.1.5"] };
+  await a.wirehaul(["network", "attach", "shop", "-", "--local"], JSON.stringify(workload));
+  await add("two", "shop");
+  for (const [words, wanted] of [
+    [["show", "shop"], 'there are 2 of the name "shop": say which by its id: one, two'],
+    [["detach", "shop", "w"], "say which by its id: one, two"],
+    [["show", "nothing"], "there is no network nothing"],
+  ] as const) {
+    await expect(a.wirehaul(["network", ...words, "--local"])).rejects.toThrow(wanted);
+  }
+  await a.wirehaul(["network", "detach", "one", "w", "--local"]);
+  await a.wirehaul(["network", "rm", "one", "--local"]);
+  expect(await idOf("shop")).toBe("two");
+  // An id goes before another's name.
+  await add("shop", "other");
+  expect(await idOf("shop")).toBe("shop");
+});

@@ -3,6 +3,10 @@
  * was missed, ports that are taken, a node that is deleted.
  */
 import { expect } from "vitest";
+import { GridLab } from "../../src/cli/demo/grid-lab.ts";
+import { addressOf, type GridNode, workloadName } from "../../src/cli/demo/grid-node.ts";
+import { publicPlace } from "../../src/cli/demo/grid-sites.ts";
+import type { Lab } from "../../src/cli/demo/lab.ts";
 import { statusAnswer } from "../../src/control/api/answers.ts";
 import { realClock } from "../../src/control/linux/clock.ts";
 import { until } from "../../src/control/linux/command.ts";
@@ -10,7 +14,6 @@ import { PingSocket } from "../../src/control/linux/ping.ts";
 import { cidrOf } from "../../src/control/model/cidr.ts";
 import { Prober } from "../../src/control/node/grid/prober.ts";
 import type { NetworkDetails, NodeView } from "../../src/control/registry/client.ts";
-import { addressIn, type GridMachine, GridMachines } from "./harness/grid-machines.ts";
 import { labTest } from "./harness/lab-test.ts";
 
 const LOCAL = {
@@ -21,38 +24,43 @@ const LOCAL = {
   subnet: "10.99.1.0/24",
 };
 
-/** Three nodes: two come by a token, one waits until it is approved. */
-async function threeNodes(
-  grid: GridMachines,
-): Promise<readonly [GridMachine, GridMachine, GridMachine]> {
-  const [a, b, c] = [
-    await grid.machine("a", 5),
-    await grid.machine("b", 6),
-    await grid.machine("c", 7),
-  ] as const;
-  await a.join(grid.farm, "--join-token-file", await grid.token());
-  await b.join(grid.farm, "--join-token-file", await grid.token());
-  await c.join(grid.farm);
-  await until("c waits", async () => (await c.grid()).state === "pending");
-  expect((await c.grid()).why).toBe("waits for its farmer's approval");
-  await grid.ask("node", "approve", c.id);
-  for (const node of [a, b, c]) await node.untilReady();
-  return [a, b, c];
+interface Three {
+  readonly grid: GridLab;
+  readonly a: GridNode;
+  readonly b: GridNode;
+  readonly c: GridNode;
 }
 
-async function untilAllReach(
-  nodes: readonly GridMachine[],
-  network: NetworkDetails,
-): Promise<void> {
+/** Three public nodes: two come by a token, one waits until it is approved. */
+async function threeNodes(lab: Lab): Promise<Three> {
+  const places = ["a", "b", "c"].map((label, at) => publicPlace(label, at + 1));
+  const grid = await GridLab.make(lab, { places });
+  const [a, b, c] = grid.nodes as [GridNode, GridNode, GridNode];
+  await a.start(await grid.token());
+  await b.start(await grid.token());
+  await c.start();
+  await until("c waits", async () => (await c.grid()).state === "pending");
+  expect((await c.grid()).why).toBe("waits for its farmer's approval");
+  await grid.asAdmin("node", "approve", c.id);
+  for (const node of [a, b, c]) await node.untilReady();
+  return { grid, a, b, c };
+}
+
+/** As the admin sees it. */
+async function detailsOf(grid: GridLab, { id }: NetworkDetails): Promise<NetworkDetails> {
+  return await grid.ask(grid.admin, "network", "show", id);
+}
+
+async function untilAllReach(nodes: readonly GridNode[], network: NetworkDetails): Promise<void> {
   for (const from of nodes) {
     for (const to of nodes) {
-      await from.untilReaches(addressIn(network.members, to.id), `work-${network.id}`);
+      await from.untilReaches(addressOf(network, to.id), workloadName(network));
     }
   }
 }
 
 /** Built, with a workload on each. */
-async function populate(nodes: readonly GridMachine[], network: NetworkDetails): Promise<void> {
+async function populate(nodes: readonly GridNode[], network: NetworkDetails): Promise<void> {
   for (const node of nodes) {
     await node.untilNetwork(network.id);
     await node.attach(network);
@@ -71,9 +79,9 @@ const WATCH = `table inet watch {
 `;
 
 /** The agents' own echoes go through the tunnel, to the other's tunnel address, and come back. */
-async function expectProbes(a: GridMachine, b: GridMachine, id: string): Promise<void> {
+async function expectProbes(a: GridNode, b: GridNode, id: string): Promise<void> {
   const namespace = `n-${id}`;
-  const counted = async (node: GridMachine, name: string): Promise<number> => {
+  const counted = async (node: GridNode, name: string): Promise<number> => {
     const text = await node.exec(["nft", "list", "counter", "inet", "watch", name], namespace);
     return Number(/packets (\d+)/.exec(text)?.[1] ?? 0);
   };
@@ -148,22 +156,21 @@ labTest(
 labTest(
   "nodes join, get a network by the registry's API, and keep it; who is taken out is out at once; nothing that is local is touched",
   async (lab) => {
-    const grid = await GridMachines.make(lab);
-    const [a, b, c] = await threeNodes(grid);
+    const { grid, a, b, c } = await threeNodes(lab);
     await a.wirehaul(["network", "add", "-", "--local"], JSON.stringify(LOCAL));
     const local = await a.untilNetwork(LOCAL.id);
 
-    const network = await grid.createNetwork("shop", "10.20.0.0/16", [a, b, c]);
+    const network = await grid.create(grid.admin, "shop", "10.20.0.0/16");
     await populate([a, b, c], network);
     await untilAllReach([a, b, c], network);
     await expectProbes(a, b, network.id);
     const before = await a.untilNetwork(network.id);
-    const { members } = await grid.ask<NetworkDetails>("network", "show", network.id);
+    const { members } = await detailsOf(grid, network);
     expect(members.find(({ node }) => node === a.id)).toMatchObject({
       publicKey: before.publicKey,
       port: before.listenPort,
     });
-    for (const node of await grid.ask<NodeView[]>("node", "list")) {
+    for (const node of await grid.asAdmin<NodeView[]>("node", "list")) {
       expect(node).toMatchObject({ state: "approved", seen: expect.stringMatching(/^20/) });
       expect(node.reachability?.v4).toEqual({ kind: "public", addresses: [expect.anything()] });
       expect(node.reachability?.relay.isAllowed).toBe(true);
@@ -187,21 +194,20 @@ labTest(
     // Taken out: its peers refuse it at once, and it has nothing of it any more.
     const keyOfB = (await b.untilNetwork(network.id)).publicKey;
     expect(await a.peers(network.id)).toContain(keyOfB);
-    await grid.ask("network", "remove-node", network.id, b.id);
+    await grid.ask(grid.admin, "network", "remove-node", network.id, b.id);
     for (const node of [a, c]) {
       await until(`${node.label} has b no longer`, async () => {
         return !(await node.peers(network.id)).includes(keyOfB);
       });
     }
     await until("b has it no longer", async () => (await b.networks()).length === 0);
-    expect(await a.reaches(addressIn(network.members, b.id), `work-${network.id}`)).toBe(false);
+    expect(await a.reaches(addressOf(network, b.id), workloadName(network))).toBe(false);
     await untilAllReach([a, c], network);
 
     // Without the registry: a power cut, and all is back as it was.
     await grid.stopRegistry();
-    await a.end("SIGKILL");
-    await a.reboot([a.cable]);
-    await a.join(grid.farm);
+    await a.cutPower();
+    await a.start();
     const [back, own] = [await a.untilNetwork(network.id), await a.untilNetwork(LOCAL.id)];
     expect({ ...back, revision: 0 }).toEqual({ ...before, revision: 0 });
     expect(own).toEqual(local);
@@ -215,13 +221,16 @@ labTest(
     await c.end("SIGTERM");
     await grid.startRegistry();
     await a.untilReady();
-    const again = await grid.ask<NetworkDetails>("network", "add-node", network.id, b.id);
+    const again = await grid.ask<NetworkDetails>(
+      grid.admin,
+      ...["network", "add-node", network.id, b.id],
+    );
     await b.untilReady();
     await populate([b], again);
     await untilAllReach([a, b], again);
     // What peers report may move the plans of some, so that no node's revision is another's later on.
     const { revision: known } = await a.grid();
-    await c.join(grid.farm);
+    await c.start();
     await c.untilReady();
     await untilAllReach([a, b, c], again);
     expect((await c.grid()).revision).toBeGreaterThanOrEqual(known ?? Number.POSITIVE_INFINITY);
@@ -239,19 +248,18 @@ const OCCUPY = (port: number): string =>
 labTest(
   "a port that is taken on the node is refused and another is leased; a deleted node hears it and gives up what is the grid's",
   async (lab) => {
-    const grid = await GridMachines.make(lab);
-    const [a, b, c] = await threeNodes(grid);
+    const { grid, a, b, c } = await threeNodes(lab);
     await c.end("SIGTERM");
-    const network = await grid.createNetwork("shop", "10.20.0.0/16", [a, b, c]);
+    const network = await grid.create(grid.admin, "shop", "10.20.0.0/16");
     const offered = network.members.find(({ node }) => node === c.id)?.port ?? 0;
     expect(offered).toBeGreaterThan(0);
     const program = c.spawn([process.execPath, "-e", OCCUPY(offered)]);
     await program.waitFor("bound");
-    await c.join(grid.farm);
+    await c.start();
     const made = await c.untilNetwork(network.id);
     expect(made.listenPort).not.toBe(offered);
     await c.untilReady();
-    const { members } = await grid.ask<NetworkDetails>("network", "show", network.id);
+    const { members } = await detailsOf(grid, network);
     expect(members.find(({ node }) => node === c.id)).toMatchObject({
       port: made.listenPort,
       publicKey: made.publicKey,
@@ -268,18 +276,18 @@ labTest(
     await b.end("SIGTERM");
     const keyOfB = members.find(({ node }) => node === b.id)?.publicKey ?? "";
     expect(await a.peers(network.id)).toContain(keyOfB);
-    await grid.ask("node", "delete", b.id);
+    await grid.asAdmin("node", "delete", b.id);
     for (const node of [a, c]) {
       await until(`${node.label} has b no longer`, async () => {
         return !(await node.peers(network.id)).includes(keyOfB);
       });
     }
-    await b.join(grid.farm);
+    await b.start();
     await until("b knows", async () => (await b.grid()).state === "deleted");
     await until("b has nothing of the grid", async () => (await b.grid()).networks === 0);
     expect(await b.networks()).toEqual([local]);
     // One that is there hears it at once.
-    await grid.ask("node", "delete", c.id);
+    await grid.asAdmin("node", "delete", c.id);
     await until("c knows", async () => (await c.grid()).state === "deleted");
     await until("c has nothing of the grid", async () => (await c.networks()).length === 0);
     await until("a is alone", async () => (await a.peers(network.id)).length === 0);

@@ -1,7 +1,7 @@
 /**
  * An Internet in small, with the places in which nodes of a grid stand: two that are public, one of them by IPv6 alone; two in one LAN
- * behind a NAT; one behind another NAT that forgets soon, in a LAN with the same addresses; one with IPv6 alone behind a firewall. The
- * registry has a place of its own, and one is left for a guest.
+ * behind a NAT; one behind another NAT that forgets soon, in a LAN with the same addresses; one with IPv6 alone behind a firewall; or
+ * whatever places are asked for. The registry has a place of its own, and one is left for a guest.
  */
 import type { Lab, Namespace } from "./lab.ts";
 import { type LabMachine, type Power, powerOn } from "./lab-machine.ts";
@@ -10,7 +10,7 @@ import { type LabMachine, type Power, powerOn } from "./lab-machine.ts";
 export interface Place {
   readonly label: string;
   readonly title: string;
-  /** Its site: 198.18.NET.0/24 and 2001:db8:NET::/64 are what the Internet sees of it. */
+  /** Its site, 1 to 5: 198.18.NET.0/24 and 2001:db8:NET::/64 are what the Internet sees of it. */
   readonly net: number;
   /** Its host number in the LAN behind the site's gateway; undefined: it is at the site's address itself. */
   readonly host?: number;
@@ -18,13 +18,18 @@ export interface Place {
 }
 
 export const PLACES: readonly Place[] = [
-  { label: "a", title: "public, IPv4 and IPv6", net: 1, hasV4: true },
+  publicPlace("a", 1),
   { label: "b", title: "public, IPv6 only", net: 2, hasV4: false },
   { label: "c", title: "behind NAT 1", net: 3, host: 2, hasV4: true },
   { label: "d", title: "behind NAT 1, in the LAN of c", net: 3, host: 3, hasV4: true },
   { label: "e", title: "behind NAT 2, which forgets soon", net: 4, host: 2, hasV4: true },
   { label: "f", title: "IPv6 only, behind a firewall", net: 5, host: 2, hasV4: false },
 ];
+
+/** At a site of its own, with both families. */
+export function publicPlace(label: string, net: number): Place {
+  return { label, title: "public, IPv4 and IPv6", net, hasV4: true };
+}
 
 const REGISTRY_NET = 6;
 const GUEST_NET = 7;
@@ -40,13 +45,14 @@ export interface GridSites<Node extends LabMachine> {
   readonly internet: Namespace;
   readonly registry: LabMachine;
   readonly guest: LabMachine;
-  /** In the order of {@link PLACES}. */
+  /** In the order of their places. */
   readonly nodes: readonly Node[];
 }
 
 /** All machines are on; nothing runs on them. */
 export async function makeSites<Node extends LabMachine>(
   lab: Lab,
+  places: readonly Place[],
   makeNode: (power: Power, place: Place) => Node,
   makeMachine: (power: Power) => LabMachine,
 ): Promise<GridSites<Node>> {
@@ -59,7 +65,7 @@ export async function makeSites<Node extends LabMachine>(
   };
   const gateways = new Map<number, Namespace>();
   const nodes: Node[] = [];
-  for (const place of PLACES) {
+  for (const place of places) {
     const power = await powerOn(lab, place.label);
     const { net, host, hasV4 } = place;
     if (host === undefined) await join(lab, internet, power.host, net, hasV4);
@@ -81,9 +87,13 @@ export async function makeSites<Node extends LabMachine>(
   };
 }
 
+export function registryAddresses(): readonly [v4: string, v6: string] {
+  return addressesAt(REGISTRY_NET, 2);
+}
+
 /** As a node in that place asks it. */
 export function registryUrl({ hasV4 }: Pick<Place, "hasV4">): string {
-  const [v4, v6] = addressesAt(REGISTRY_NET, 2);
+  const [v4, v6] = registryAddresses();
   return `http://${hasV4 ? v4 : `[${v6}]`}:${REGISTRY_PORT}`;
 }
 
@@ -95,7 +105,7 @@ export const REGISTRY_FLAGS: readonly string[] = [
 
 /** Flags of `wirehaul node run` in that place. */
 export function nodeFlags(place: Place): string[] {
-  const [v4, v6] = addressesAt(REGISTRY_NET, 2);
+  const [v4, v6] = registryAddresses();
   return [
     ...["--registry", registryUrl(place), "--uplink", "none", "--nic-kinds", "veth"],
     ...["--responders", `${v4}:${RESPONDER_PORT},[${v6}]:${RESPONDER_PORT}`],

@@ -101,9 +101,12 @@ export class LabMachine {
   }
 
   /** Runs `wirehaul ARGS` to its end, as a user of this machine. */
-  async wirehaul(args: readonly string[], input?: string): Promise<string> {
-    const command = [process.execPath, PROGRAM, ...args];
-    return await this.exec(command, undefined, input === undefined ? {} : { input });
+  async wirehaul(
+    args: readonly string[],
+    input = "",
+    environment: Readonly<Record<string, string>> = {},
+  ): Promise<string> {
+    return await this.exec([process.execPath, PROGRAM, ...args], undefined, { input, environment });
   }
 
   /** Starts `wirehaul node run` and waits until its API serves. */

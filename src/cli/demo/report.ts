@@ -1,7 +1,17 @@
 /** What a demo found, as text for people: aligned, coloured only on a terminal. */
 import type { IperfResult, PingResult } from "./measure.ts";
 
-export interface DemoReport {
+/** Of `wirehaul demo`. */
+export interface GridReport {
+  readonly checks: readonly Check[];
+  /** What `wirehaul network status` says of each tenant's network. */
+  readonly status: readonly string[];
+  /** What `wirehaul explain` says of the two behind different NATs. */
+  readonly explanation: string;
+}
+
+/** Of `wirehaul demo tunnel`. */
+export interface TunnelReport {
   readonly implementations: readonly [string, string];
   readonly ping4: PingResult;
   readonly ping6: PingResult;
@@ -62,14 +72,16 @@ function pingLine(result: PingResult): string {
 }
 
 /** Whether everything that the demo tried was as said. */
-export function isSuccess(report: DemoReport): boolean {
-  return [...checks(report), ...report.tenants.checks].every(({ isGood }) => isGood);
+export function isSuccess(report: TunnelReport | GridReport): boolean {
+  const all =
+    "tenants" in report ? [...tunnelChecks(report), ...report.tenants.checks] : report.checks;
+  return all.every(({ isGood }) => isGood);
 }
 
 /** A path without loss: a demo machine that is busy may lose some datagrams. */
 const UDP_LOSS_MAX = 5;
 
-function checks(report: DemoReport): Check[] {
+function tunnelChecks(report: TunnelReport): Check[] {
   const { ping4, ping6, tcp, tcpReverse, udp } = report;
   const isAnswered = (result: PingResult): boolean => result.received === result.sent;
   return [
@@ -89,28 +101,46 @@ function checks(report: DemoReport): Check[] {
   ];
 }
 
-export function formatReport(report: DemoReport, palette: Palette): string {
-  const tunnel = checks(report);
-  const { checks: seen, explanation } = report.tenants;
-  const width = Math.max(...[...tunnel, ...seen].map(({ title }) => title.length));
-  const lines = (list: readonly Check[]): string[] =>
-    list.map(
-      ({ title, isGood, text }) => `  ${title.padEnd(width)}  ${palette.verdict(isGood)}  ${text}`,
-    );
+function checkLines(list: readonly Check[], width: number, palette: Palette): string[] {
+  return list.map(
+    ({ title, isGood, text }) => `  ${title.padEnd(width)}  ${palette.verdict(isGood)}  ${text}`,
+  );
+}
+
+function widthOf(list: readonly Check[]): number {
+  return Math.max(...list.map(({ title }) => title.length));
+}
+
+export function formatTunnel(report: TunnelReport, palette: Palette): string {
+  const tunnel = tunnelChecks(report);
+  const { checks, explanation } = report.tenants;
+  const width = widthOf([...tunnel, ...checks]);
   const [first, second] = report.implementations;
   return [
     palette.bold(`${first} <-> ${second}`),
-    ...lines(tunnel),
+    ...checkLines(tunnel, width, palette),
     "",
     ...report.show.flatMap((text) => [text.trim(), ""]),
     palette.bold("red and green: two tenants, both with 10.1.0.0/16, on two nodes, a and b"),
-    ...lines(seen),
+    ...checkLines(checks, width, palette),
     "",
     "wirehaul node explain 10.1.2.5, on a:",
     ...explanation
       .trimEnd()
       .split("\n")
       .map((line) => `  ${line}`),
+    "",
+  ].join("\n");
+}
+
+export function formatGrid(report: GridReport, palette: Palette): string {
+  return [
+    "",
+    palette.bold("red and green: two tenants, both with 10.1.0.0/16, on all nodes"),
+    ...checkLines(report.checks, widthOf(report.checks), palette),
+    "",
+    ...report.status.flatMap((text) => [text.trimEnd(), ""]),
+    report.explanation.trimEnd(),
     "",
   ].join("\n");
 }

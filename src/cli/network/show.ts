@@ -12,7 +12,8 @@ const NAMES: Readonly<Record<PairStatus["path"], string>> = {
 };
 
 /** A matrix where it fits, then a line for each pair; `now`: milliseconds since 1970. */
-export function statusLines(status: NetworkStatus, now: number): string[] {
+export function statusLines(unsorted: NetworkStatus, now: number): string[] {
+  const status = byName(unsorted);
   const { id, name, nodes, pairs, faults } = status;
   const names = new Map(nodes.map((node) => [node.node, nameOf(node, nodes)]));
   const of = (node: string): string => names.get(node) ?? node;
@@ -29,6 +30,23 @@ export function statusLines(status: NetworkStatus, now: number): string[] {
     ...(nodes.length > 1 && nodes.length <= MATRIX_MAX ? ["", ...matrix(status, of), ""] : []),
     ...table(pairs.map((pair) => pairCells(pair, of, now))),
   ];
+}
+
+/** As people look for them, not by their ids; each pair from the first to the later one. */
+function byName(status: NetworkStatus): NetworkStatus {
+  const nodes = status.nodes.toSorted((a, b) =>
+    a.name.localeCompare(b.name, "en", { numeric: true }),
+  );
+  const ranks = new Map(nodes.map(({ node }, rank) => [node, rank]));
+  const rank = (node: string): number => ranks.get(node) ?? nodes.length;
+  const pairs = status.pairs
+    .map((pair) => {
+      const { from, to, relays } = pair;
+      if (rank(from) <= rank(to)) return pair;
+      return { ...pair, from: to, to: from, relays: relays.toReversed() };
+    })
+    .toSorted((a, b) => rank(a.from) - rank(b.from) || rank(a.to) - rank(b.to));
+  return { ...status, nodes, pairs };
 }
 
 function nodeNotes(

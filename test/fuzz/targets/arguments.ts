@@ -94,8 +94,11 @@ function run(input: Uint8Array, note: Note): void {
   must(["verbose", "error", "silent"].includes(logLevel(given["LOG_LEVEL"])), "a level");
   const options = parseDemo(args);
   if (options === undefined) return;
-  must(Number.isInteger(options.seconds) && options.seconds >= 1, "whole seconds");
-  note(`demo ${options.peer} ${options.isJson}`);
+  if (options.kind === "grid") note(`demo ${options.isKept} ${options.isJson}`);
+  else {
+    must(Number.isInteger(options.seconds) && options.seconds >= 1, "whole seconds");
+    note(`demo ${options.peer} ${options.isJson}`);
+  }
 }
 
 const WORDS = [
@@ -122,6 +125,8 @@ const WORDS = [
   "LOG_LEVEL=verbose\n",
   "3,4",
   "--json\n",
+  "--keep\n",
+  "tunnel\n",
   "--peer\n",
   "wireguard-go\n",
   "--seconds\n",
@@ -139,7 +144,8 @@ export const argumentsTarget: Target = {
   seeds: [
     "-f\n--crypto=noble\n--lanes=auto\nwg0",
     "WG_TUN_FD=3\nWIREHAUL_TUN_QUEUES=6,7\nWIREHAUL_LANES=2\n--lanes\n4\nwg%d",
-    "--peer\nwireguard-go\n--seconds\n5\n--json",
+    "tunnel\n--peer\nwireguard-go\n--seconds\n5\n--json",
+    "--keep\n--json",
   ].map(textInput),
   run,
 };

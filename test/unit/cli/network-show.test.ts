@@ -71,6 +71,20 @@ describe("a matrix", () => {
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThan(100);
   });
 
+  test("is in the order of names, and each pair begins with the first of its two", () => {
+    const status = statusOf(3);
+    const names = ["ox 10", "ox 9", "cow"];
+    const nodes = status.nodes.map((node, at) => ({ ...node, name: names[at] ?? "" }));
+    const [, second, ...rest] = status.pairs;
+    const relayed = { ...second!, path: "relay" as const, relays: ["id1", "x"] };
+    const lines = statusLines({ ...status, nodes, pairs: [relayed, ...rest] }, T0);
+    expect(lines[2]).toMatch(/^ +cow +ox 9 +ox 10$/);
+    expect(lines.slice(-2).map((line) => line.replace(/ +up.*/, ""))).toEqual([
+      "cow - ox 9   IPv6",
+      "cow - ox 10  via x, ox 9",
+    ]);
+  });
+
   test("two nodes of one name are told apart", () => {
     const status = statusOf(2);
     const nodes = status.nodes.map((node) => ({ ...node, name: "same" }));
