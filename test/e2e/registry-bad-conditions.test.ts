@@ -7,10 +7,12 @@ import { join } from "node:path";
 import { expect } from "vitest";
 import type { Lab } from "../../src/cli/demo/lab.ts";
 import { Postgres } from "../../src/cli/demo/postgres.ts";
-import { run, until } from "../../src/control/linux/command.ts";
+import { type Background, run, until } from "../../src/control/linux/command.ts";
 import { Identity, RegistryClient, type RegistryEvent } from "../../src/control/registry/client.ts";
 import { signRequest } from "../../src/control/registry/signature.ts";
+import { openDatabase } from "../../src/control/registry/store/open.ts";
 import { FakeClock } from "./harness/fake-clock.ts";
+import { Field, type Name } from "./harness/field.ts";
 import { Grid, PROGRAM, placeFlags, sendRaw } from "./harness/grid.ts";
 import { labTest } from "./harness/lab-test.ts";
 
@@ -159,6 +161,46 @@ labTest(
     controller.abort();
   },
   240_000,
+);
+
+labTest(
+  "a registry that is killed in the middle of a plan: another one makes it, or the same one when it is back",
+  async (lab) => {
+    const field = await Field.make(lab);
+    await field.all();
+    const { grid, postgres, processes, urls } = field;
+    const database = await openDatabase(grid.place, () => undefined);
+    const relay = (await field.over("a", "b"))!;
+    /** Reports at the second registry, which dies with its plan begun; so do others, if they are named. */
+    const dieIn = async (all: readonly Background[], dead: readonly Name[]): Promise<void> => {
+      let reported: Promise<unknown> = Promise.resolve();
+      await database.transaction(async (queries) => {
+        await queries.rows("select pg_advisory_xact_lock(hashtextextended($1, 30568))", [field.id]);
+        reported = field.report("a", dead, { handshakeAge: 0 }).catch(() => undefined);
+        const asked = "select count(*) from link_reports where due <= now()";
+        await until("it is kept, and to be planned", async () => {
+          return (await postgres.sql("grid", asked)) === "1\n";
+        });
+        for (const process of all) process.signal("SIGKILL");
+        await Promise.all(all.map((process) => process.ended));
+      });
+      await reported;
+    };
+    await dieIn([processes[1]!], [relay]);
+    await until("the other one has planned it", async () => {
+      return (await field.over("a", "b")) !== relay;
+    });
+    // Now nobody is left to do it: the next start does.
+    const port = Number(new URL(urls[1]!).port);
+    const again = await grid.start(port);
+    await dieIn([again.process, processes[0]!], []);
+    await grid.start(Number(new URL(urls[0]!).port));
+    await until("the next one has planned it", async () => {
+      return (await field.over("a", "b")) === relay;
+    });
+    await database.close();
+  },
+  120_000,
 );
 
 labTest(

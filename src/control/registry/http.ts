@@ -51,8 +51,8 @@ export async function send(url: URL, request: HttpRequest): Promise<IncomingMess
     // The other side closed the connection while we took it up again: nothing was read of this request, or it is refused as a replay.
     if (!(error instanceof StaleError)) throw faultOf(url, error);
   }
-  return await attempt(url, request).catch((error: unknown) => {
-    throw faultOf(url, error instanceof StaleError ? error.cause : error);
+  return await attempt(url, request, "fresh").catch((error: unknown) => {
+    throw faultOf(url, error);
   });
 }
 
@@ -61,11 +61,13 @@ class StaleError extends Error {}
 function attempt(
   url: URL,
   { method, headers, body, ca, signal }: HttpRequest,
+  connection: "any" | "fresh" = "any",
 ): Promise<IncomingMessage> {
   const ask = url.protocol === "https:" ? httpsRequest : httpRequest;
   return new Promise((resolve, reject) => {
     const asked = ask(url, {
-      ...{ method, signal, agent: agentOf(url, ca) },
+      ...{ method, signal, agent: connection === "fresh" ? false : agentOf(url, ca) },
+      ...(ca === undefined ? {} : { ca }),
       headers: { ...headers, ...(body === undefined ? {} : { "content-length": body.length }) },
     });
     asked.once("response", resolve);

@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import type { Lab } from "../../../src/cli/demo/lab.ts";
 import { Postgres } from "../../../src/cli/demo/postgres.ts";
-import { until } from "../../../src/control/linux/command.ts";
+import { type Background, until } from "../../../src/control/linux/command.ts";
 import type { NetworkResource } from "../../../src/control/model/network-resource.ts";
 import type { RegistryClient } from "../../../src/control/registry/client.ts";
 import type { PeerLink, Standing } from "../../../src/control/registry/schemas.ts";
@@ -26,6 +26,8 @@ export interface Sim {
 /** Three public nodes and three hidden ones in a network; each reports to either of two registries. */
 export class Field {
   readonly urls: readonly string[];
+  /** In the order of the URLs. */
+  readonly processes: readonly Background[];
   readonly postgres: Postgres;
   readonly grid: Grid;
   readonly nodes: Map<Name, Sim> = new Map();
@@ -33,7 +35,13 @@ export class Field {
   user!: RegistryClient;
   id = "";
 
-  constructor(urls: readonly string[], postgres: Postgres, grid: Grid) {
+  constructor(
+    urls: readonly string[],
+    postgres: Postgres,
+    grid: Grid,
+    processes: readonly Background[],
+  ) {
+    this.processes = processes;
     this.grid = grid;
     this.urls = urls;
     this.postgres = postgres;
@@ -42,8 +50,14 @@ export class Field {
   static async make(lab: Lab): Promise<Field> {
     const postgres = await Postgres.start(lab);
     const grid = new Grid(lab, { database: await postgres.database("grid") });
-    const urls = [(await grid.start()).url, (await grid.start()).url];
-    const field = new Field(urls, postgres, grid);
+    const registries = [await grid.start(), await grid.start()];
+    const field = new Field(
+      registries.map(({ url }) => url),
+      postgres,
+      grid,
+      registries.map(({ process }) => process),
+    );
+    const { urls } = field;
     const [url = ""] = urls;
     const farm = await grid.farm(url);
     for (const [at, name] of SIMULATED.entries()) {
