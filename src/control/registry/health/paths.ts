@@ -5,9 +5,6 @@ import type { Queries } from "../store/database.ts";
 export const PATHS = ["lan", "v4", "v6", "relay", "none"] as const;
 export type Path = (typeof PATHS)[number];
 
-/** Ours: more than a network has nodes. */
-const PLACES_MAX = 2 ** 16;
-
 interface Part {
   readonly node: string;
   readonly peers: readonly Pick<PlannedPeer, "kind" | "name" | "way" | "carries">[];
@@ -15,27 +12,31 @@ interface Part {
 
 /** Pairs by their path; a plan that doesn't say which way peers meet (it is no mesh plan) counts none. */
 export function countPaths(parts: readonly Part[]): Readonly<Record<Path, number>> {
-  const counts = { lan: 0, v4: 0, v6: 0, relay: 0, none: 0 };
-  const wayOf = new Map<number, Path>();
-  const places = new Map<string, number>();
-  const placeOf = (name: string): number => {
-    const place = places.get(name) ?? places.size;
-    if (place === places.size) places.set(name, place);
-    return place;
+  const size = parts.length;
+  const places = new Map(parts.map(({ node }, at) => [node, at]));
+  /** By both places, the lower one first: 1 and the number of its path; 0: there is none. */
+  const pairs = new Uint8Array(size * size);
+  const note = (here: number, name: string, path: Path): void => {
+    const there = places.get(name);
+    if (there === undefined) return;
+    pairs[Math.min(here, there) * size + Math.max(here, there)] = 1 + PATHS.indexOf(path);
   };
-  for (const { node, peers } of parts) {
-    const here = placeOf(node);
+  for (const [here, { peers }] of parts.entries()) {
     for (const { kind, name, way, carries } of peers) {
       if (kind !== "node") continue;
-      for (const far of carries) wayOf.set(pairOf(here, placeOf(far)), "relay");
-      if (way === "lan" || way === "v4" || way === "v6") {
-        wayOf.set(pairOf(here, placeOf(name)), way);
-      }
+      for (const far of carries) note(here, far, "relay");
+      if (way === "lan" || way === "v4" || way === "v6") note(here, name, way);
     }
   }
-  for (const way of wayOf.values()) counts[way] += 1;
+  const counts = { lan: 0, v4: 0, v6: 0, relay: 0, none: 0 };
+  let known = 0;
+  for (const path of pairs) {
+    if (path === 0) continue;
+    counts[PATHS[path - 1]!] += 1;
+    known += 1;
+  }
   const isMesh = parts.some(({ peers }) => peers.some(({ way }) => way !== undefined));
-  if (isMesh) counts.none = (parts.length * (parts.length - 1)) / 2 - wayOf.size;
+  if (isMesh) counts.none = (size * (size - 1)) / 2 - known;
   return counts;
 }
 
@@ -50,9 +51,4 @@ export async function keepPaths(
      where network_paths.paths <> excluded.paths`,
     [network, JSON.stringify(countPaths(parts))],
   );
-}
-
-/** One number for both orders of two places. */
-function pairOf(a: number, b: number): number {
-  return a < b ? a * PLACES_MAX + b : b * PLACES_MAX + a;
 }
