@@ -9,6 +9,7 @@ const WAITING = [
   "grid",
   "nat-keepalive",
   "node-*",
+  "quickstart",
   "registry*",
   "rekey",
   "suspend",
