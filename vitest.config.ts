@@ -5,7 +5,15 @@ const files = (...names: string[]) => names.map((name) => `test/e2e/${name}.test
 
 /** End to end, and nothing in these two hangs on speed: they wait for timers, or for programs to start. */
 const NODE = files("boot*", "census", "grid", "node-*");
-const WAITING = files("bus*", "cookie", "nat-keepalive", "registry*", "rekey", "suspend");
+const WAITING = files(
+  "bus*",
+  "cookie",
+  "nat-keepalive",
+  "quickstart",
+  "registry*",
+  "rekey",
+  "suspend",
+);
 
 /**
  * `unit` needs nothing but Node; `e2e`, `node` and `waiting` need root, the built `dist/` and the real tools (ip, wg, wireguard-go,

@@ -57,7 +57,12 @@ export async function nodeCommands(args: readonly string[]): Promise<number> {
     .option("--state <folder>", "desired state", "/var/lib/wirehaul")
     .option("--socket <path>", "the API's socket", API_SOCKET)
     .option("--registry <url>", "sets the NICs up until it answers; none: they are left alone")
-    .option("--registry-ca <file>", "certificates (PEM) to trust in place of the system's")
+    .addOption(
+      new Option(
+        "--registry-ca <file>",
+        "certificates (PEM) to trust in place of the system's",
+      ).env("WIREHAUL_REGISTRY_CA"),
+    )
     .option("--bus <url>", "serves zbus too: redis+unix:///PATH, redis://HOST, rediss://HOST")
     .option("--farm <number>", "takes its networks from the registry, as a node of this farm")
     .option("--join-token-file <file>", "a token of the farm; none: the farmer has to approve")

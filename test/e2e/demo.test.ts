@@ -126,7 +126,7 @@ describe("the demo", () => {
       const answers: string[] = [];
       for (const command of commands) answers.push(await run(["sh", "-c", command]));
       expectMatrix(answers[0] ?? "", "red");
-      expect(answers[1]).toMatch(/^\w+ red: a -\(v[46]\)-> e$/m);
+      expect(answers[1]).toMatch(/^\w+ red: a -\(incoming\)-> e$/m);
       expect(answers[2]).toContain("grid: approved: in the grid");
       expect(answers[3]).toContain("3 packets transmitted, 3 received");
       const [program = ""] = commands[0]?.trim().split(" ") ?? [];

@@ -8,7 +8,7 @@ import type { LabMachine } from "./lab-machine.ts";
 
 /** Drops all that comes in, before any chain of the node's own sees it. */
 const CUT =
-  "add table inet cut; add chain inet cut all { type filter hook prerouting priority -400; policy drop; }";
+  "add table inet cut; add chain inet cut in { type filter hook prerouting priority -400; policy drop; }";
 /** Ours: a timer that does nothing, each twelve days. */
 const IDLE_MS = 2 ** 30;
 

@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import type { NetworkDetails } from "../../control/registry/client.ts";
 import { type Asking, asking, clientOf, print } from "../registry/asking.ts";
 import { type AddClient, addClient } from "./client.ts";
-import { networkIdOf, nodeIdsOf } from "./names.ts";
+import { allOf, networkIdOf, nodeIdsOf } from "./names.ts";
 import { addRotationCommands } from "./rotate.ts";
 import { statusLines } from "./show.ts";
 
@@ -54,7 +54,9 @@ export function addNetworkCommands(network: Command): void {
     async (text: string, flags: Asking) => {
       const client = clientOf(flags);
       const found = await client.network(await networkIdOf(client, text));
-      print(flags, found, networkLines(found));
+      const nodes = await allOf((wish) => client.nodes(wish));
+      const names = new Map(nodes.map((node) => [node.id, node.name]));
+      print(flags, found, networkLines(found, names));
     },
   );
   asking(
@@ -116,17 +118,26 @@ export function addNetworkCommands(network: Command): void {
   );
 }
 
-function networkLines(network: NetworkDetails): string[] {
+/** Nodes by their names too, where those are known. */
+function networkLines(
+  network: NetworkDetails,
+  names: ReadonlyMap<string, string> = new Map(),
+): string[] {
   const { id, name, range, range6, revision, members, clients, faults } = network;
+  const called = (node: string): string => {
+    const known = names.get(node);
+    return known === undefined ? node : `${known} (${node})`;
+  };
   return [
     `${id} ${name}: ${range}, ${range6}, revision ${revision}`,
     ...faults.map((fault) => `  fault: ${fault}`),
     ...members.map(
       ({ node, subnet, subnet6, port, publicKey }) =>
-        `  node ${node}: ${subnet}, ${subnet6}, port ${port ?? "none"}${publicKey === null ? ", has not taken part yet" : ""}`,
+        `  node ${called(node)}: ${subnet}, ${subnet6}, port ${port ?? "none"}${publicKey === null ? ", has not taken part yet" : ""}`,
     ),
     ...clients.map(
-      ({ name: client, address, access }) => `  client ${client}: ${address}, comes to ${access}`,
+      ({ name: client, address, access }) =>
+        `  client ${client}: ${address}, comes to ${called(access)}`,
     ),
   ];
 }
