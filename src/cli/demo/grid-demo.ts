@@ -145,7 +145,7 @@ async function isRelayed(grid: GridLab, tenants: readonly Tenant[]): Promise<Che
   return {
     title: `${one.label} and ${other.label}`,
     isGood: ways.every((way) => /^over [ab]$/.test(way)),
-    text: `are behind different NATs and meet ${ways.join(" and ")}`,
+    text: `are behind different NATs and meet ${[...new Set(ways)].join(" and ")}`,
   };
 }
 
