@@ -4,6 +4,7 @@
  */
 import { join } from "node:path";
 import { expect } from "vitest";
+import { addressOf } from "../../src/cli/demo/grid-node.ts";
 import { ROOT } from "../../src/cli/demo/implementations.ts";
 import { powerOn } from "../../src/cli/demo/lab-machine.ts";
 import { type Background, run, until } from "../../src/control/linux/command.ts";
@@ -17,7 +18,6 @@ import {
 } from "../../src/control/registry/client.ts";
 import { BootMachine, Internet, REGISTRY4, REGISTRY6 } from "./harness/boot-machine.ts";
 import { PROGRAM } from "./harness/grid.ts";
-import { addressIn } from "./harness/grid-machines.ts";
 import { labTest } from "./harness/lab-test.ts";
 
 const URL = `http://${REGISTRY4}:8480`;
@@ -93,14 +93,17 @@ class BareNode extends BootMachine {
     });
   }
 
-  async attach({ id, members }: NetworkDetails, node: string): Promise<void> {
+  async attach(network: NetworkDetails, node: string): Promise<void> {
     const workload = {
       kind: "join",
       id: "w",
       namespace: "work",
-      addresses: [addressIn(members, node)],
+      addresses: [addressOf(network, node)],
     };
-    await this.wirehaul(["network", "attach", id, "-", "--local"], JSON.stringify(workload));
+    await this.wirehaul(
+      ["network", "attach", network.id, "-", "--local"],
+      JSON.stringify(workload),
+    );
   }
 }
 
@@ -179,7 +182,7 @@ labTest(
       await machine.untilNetwork(network.id);
       await machine.attach(network, ids[at]!);
     }
-    const [atOne, atTwo] = [addressIn(network.members, oneId), addressIn(network.members, twoId)];
+    const [atOne, atTwo] = [addressOf(network, oneId), addressOf(network, twoId)];
     await one.untilReaches(atTwo, "work");
     await two.untilReaches(atOne, "work");
 

@@ -3,8 +3,11 @@
  * whatever it has on its disk. Real WireGuard, real echoes.
  */
 import { expect } from "vitest";
+import { GridLab } from "../../src/cli/demo/grid-lab.ts";
+import { addressOf, type GridNode, workloadName } from "../../src/cli/demo/grid-node.ts";
+import { publicPlaces, registryAddresses, UPLINK } from "../../src/cli/demo/grid-sites.ts";
 import { until } from "../../src/control/linux/command.ts";
-import { addressIn, type GridMachine, GridMachines, REGISTRY } from "./harness/grid-machines.ts";
+import { populate, untilAllReach } from "./harness/grid-workloads.ts";
 import { labTest } from "./harness/lab-test.ts";
 
 /** Longer than an initiation, its retries within 5 s and the answer to one of them take. */
@@ -17,7 +20,7 @@ interface Peer {
   readonly received: number;
 }
 
-async function peersOf(node: GridMachine, id: string): Promise<Peer[]> {
+async function peersOf(node: GridNode, id: string): Promise<Peer[]> {
   const text = await node.exec(["wg", "show", `w-${id}`, "dump"], `n-${id}`);
   return text
     .split("\n")
@@ -32,6 +35,7 @@ async function peersOf(node: GridMachine, id: string): Promise<Peer[]> {
     });
 }
 
+const [REGISTRY] = registryAddresses();
 /** Packets of the registry's address are lost on this machine, both ways. */
 const DEAF = `table inet deaf {
  chain in { type filter hook input priority -5; ip saddr ${REGISTRY} drop; }
@@ -41,13 +45,12 @@ const DEAF = `table inet deaf {
 
 /** Comes back from its disk without the registry, calls all its peers, and none answers. */
 async function isRefusedByAll(
-  node: GridMachine,
-  others: readonly GridMachine[],
+  node: GridNode,
+  others: readonly GridNode[],
   id: string,
-  farm: number,
 ): Promise<void> {
   await node.exec(["nft", "-f", "-"], undefined, { input: DEAF });
-  await node.join(farm);
+  await node.start();
   const { publicKey } = await node.untilNetwork(id);
   await until(
     "it calls them all, again and again",
@@ -71,30 +74,15 @@ async function isRefusedByAll(
 labTest(
   "deleted while it is away, without ever hearing of it: no peer shakes hands, no workload is reached; the others go on",
   async (lab) => {
-    const grid = await GridMachines.make(lab);
-    const [a, b, c] = [
-      await grid.machine("a", 5),
-      await grid.machine("b", 6),
-      await grid.machine("c", 7),
-    ] as const;
-    const nodes = [a, b, c];
-    for (const node of nodes) {
-      await node.join(grid.farm, "--join-token-file", await grid.token());
-      await node.untilReady();
-    }
-    const network = await grid.createNetwork("shop", "10.20.0.0/16", nodes);
-    const space = `work-${network.id}`;
-    for (const node of nodes) {
-      await node.untilNetwork(network.id);
-      await node.attach(network);
-    }
-    const addressOf = (node: GridMachine): string => addressIn(network.members, node.id);
-    for (const from of nodes) {
-      for (const to of nodes) if (to !== from) await from.untilReaches(addressOf(to), space);
-    }
+    const grid = await GridLab.make(lab, { places: publicPlaces("a", "b", "c") });
+    await grid.startNodes();
+    const [a, b, c] = grid.nodes as [GridNode, GridNode, GridNode];
+    const network = await grid.create(grid.admin, "shop", "10.20.0.0/16");
+    await populate([a, b, c], network);
+    await untilAllReach([a, b, c], network);
 
     await b.end("SIGKILL");
-    await grid.ask("node", "delete", b.id);
+    await grid.asAdmin("node", "delete", b.id);
     for (const node of [a, c]) {
       await until(
         `${node.label} has one peer`,
@@ -102,11 +90,12 @@ labTest(
       );
     }
     // Its disk has the networks and the keys as they were; the sessions of before are gone with the power.
-    await b.reboot([b.cable]);
-    await isRefusedByAll(b, [a, c], network.id, grid.farm);
-    for (const to of [a, c]) expect(await b.reaches(addressOf(to), space)).toBe(false);
-    await a.untilReaches(addressOf(c), space);
-    await c.untilReaches(addressOf(a), space);
+    await b.reboot([UPLINK]);
+    await isRefusedByAll(b, [a, c], network.id);
+    for (const to of [a, c]) {
+      expect(await b.reaches(addressOf(network, to.id), workloadName(network))).toBe(false);
+    }
+    await untilAllReach([a, c], network);
 
     // It hears it: gone.
     await b.exec(["nft", "delete", "table", "inet", "deaf"]);
@@ -115,11 +104,11 @@ labTest(
 
     // Taken out of the network only: the same.
     await c.end("SIGKILL");
-    await grid.ask("network", "remove-node", network.id, c.id);
+    await grid.ask(grid.admin, "network", "remove-node", network.id, c.id);
     await until("a is alone", async () => (await a.peers(network.id)).length === 0);
-    await c.reboot([c.cable]);
+    await c.reboot([UPLINK]);
     await c.exec(["nft", "-f", "-"], undefined, { input: DEAF });
-    await c.join(grid.farm);
+    await c.start();
     const { publicKey } = await c.untilNetwork(network.id);
     await until(
       "c calls a, again and again",

@@ -5,7 +5,7 @@
 import { expect } from "vitest";
 import { GridLab } from "../../src/cli/demo/grid-lab.ts";
 import { addressOf, type GridNode, workloadName } from "../../src/cli/demo/grid-node.ts";
-import { publicPlace } from "../../src/cli/demo/grid-sites.ts";
+import { publicPlaces } from "../../src/cli/demo/grid-sites.ts";
 import type { Lab } from "../../src/cli/demo/lab.ts";
 import { statusAnswer } from "../../src/control/api/answers.ts";
 import { realClock } from "../../src/control/linux/clock.ts";
@@ -14,6 +14,7 @@ import { PingSocket } from "../../src/control/linux/ping.ts";
 import { cidrOf } from "../../src/control/model/cidr.ts";
 import { Prober } from "../../src/control/node/grid/prober.ts";
 import type { NetworkDetails, NodeView } from "../../src/control/registry/client.ts";
+import { populate, untilAllReach } from "./harness/grid-workloads.ts";
 import { labTest } from "./harness/lab-test.ts";
 
 const LOCAL = {
@@ -33,8 +34,7 @@ interface Three {
 
 /** Three public nodes: two come by a token, one waits until it is approved. */
 async function threeNodes(lab: Lab): Promise<Three> {
-  const places = ["a", "b", "c"].map((label, at) => publicPlace(label, at + 1));
-  const grid = await GridLab.make(lab, { places });
+  const grid = await GridLab.make(lab, { places: publicPlaces("a", "b", "c") });
   const [a, b, c] = grid.nodes as [GridNode, GridNode, GridNode];
   await a.start(await grid.token());
   await b.start(await grid.token());
@@ -49,22 +49,6 @@ async function threeNodes(lab: Lab): Promise<Three> {
 /** As the admin sees it. */
 async function detailsOf(grid: GridLab, { id }: NetworkDetails): Promise<NetworkDetails> {
   return await grid.ask(grid.admin, "network", "show", id);
-}
-
-async function untilAllReach(nodes: readonly GridNode[], network: NetworkDetails): Promise<void> {
-  for (const from of nodes) {
-    for (const to of nodes) {
-      await from.untilReaches(addressOf(network, to.id), workloadName(network));
-    }
-  }
-}
-
-/** Built, with a workload on each. */
-async function populate(nodes: readonly GridNode[], network: NetworkDetails): Promise<void> {
-  for (const node of nodes) {
-    await node.untilNetwork(network.id);
-    await node.attach(network);
-  }
 }
 
 const WATCH = `table inet watch {

@@ -5,6 +5,9 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
+import { GridLab } from "../../src/cli/demo/grid-lab.ts";
+import { addressOf, type GridNode, workloadName } from "../../src/cli/demo/grid-node.ts";
+import { publicPlaces, siteAddresses } from "../../src/cli/demo/grid-sites.ts";
 import { generateKeys } from "../../src/cli/demo/keys.ts";
 import type { Lab } from "../../src/cli/demo/lab.ts";
 import { WireguardNode } from "../../src/cli/demo/wireguard-node.ts";
@@ -13,64 +16,41 @@ import { publicKeyOf } from "../../src/control/node/view.ts";
 import type { NetworkDetails, RotationView } from "../../src/control/registry/client.ts";
 import { REKEY_TIMEOUT } from "../../src/wire/constants.ts";
 import { socketsOn } from "./harness/bound-sockets.ts";
-import { addressIn, type GridMachine, GridMachines } from "./harness/grid-machines.ts";
+import { bringKey } from "./harness/grid-keys.ts";
+import { populate, untilAllReach } from "./harness/grid-workloads.ts";
 import { labTest } from "./harness/lab-test.ts";
 import { PingStream } from "./harness/ping-stream.ts";
 import { SUBJECT } from "./harness/subject.ts";
 
 interface Mesh {
-  readonly grid: GridMachines;
-  readonly nodes: readonly [GridMachine, GridMachine, GridMachine];
+  readonly grid: GridLab;
+  readonly nodes: readonly [GridNode, GridNode, GridNode];
   readonly network: NetworkDetails;
 }
 
 async function meshOf(lab: Lab): Promise<Mesh> {
-  const grid = await GridMachines.make(lab);
-  const [a, b, c] = [
-    await grid.machine("a", 5),
-    await grid.machine("b", 6),
-    await grid.machine("c", 7),
-  ] as const;
-  const nodes = [a, b, c] as const;
-  for (const node of nodes) {
-    await node.join(grid.farm, "--join-token-file", await grid.token());
-    await node.untilReady();
-  }
-  const network = await grid.createNetwork("shop", "10.20.0.0/16", nodes);
-  for (const node of nodes) {
-    await node.untilNetwork(network.id);
-    await node.attach(network);
-  }
-  const mesh = { grid, nodes, network };
-  await untilAllReach(mesh);
-  return mesh;
-}
-
-async function untilAllReach({ nodes, network }: Mesh): Promise<void> {
-  for (const from of nodes) {
-    for (const to of nodes) {
-      await from.untilReaches(addressIn(network.members, to.id), `work-${network.id}`);
-    }
-  }
+  const grid = await GridLab.make(lab, { places: publicPlaces("a", "b", "c") });
+  await grid.startNodes();
+  const nodes = grid.nodes as [GridNode, GridNode, GridNode];
+  const network = await grid.create(grid.admin, "shop", "10.20.0.0/16");
+  await populate(nodes, network);
+  await untilAllReach(nodes, network);
+  return { grid, nodes, network };
 }
 
 /** Pings from one node's workload to the other's, fifty a second. */
-async function stream(
-  network: NetworkDetails,
-  from: GridMachine,
-  to: GridMachine,
-): Promise<PingStream> {
+async function stream(network: NetworkDetails, from: GridNode, to: GridNode): Promise<PingStream> {
   const spawn = (command: readonly string[]): Background =>
-    from.spawn(command, `work-${network.id}`);
-  return await PingStream.start({ spawn }, addressIn(network.members, to.id));
+    from.spawn(command, workloadName(network));
+  return await PingStream.start({ spawn }, addressOf(network, to.id));
 }
 
-async function secretOf(node: GridMachine, id: string): Promise<string> {
+async function secretOf(node: GridNode, id: string): Promise<string> {
   return (await node.exec(["wg", "show", `w-${id}`, "private-key"], `n-${id}`)).trim();
 }
 
 function rotationOf({ grid, nodes: [a], network }: Mesh): Promise<RotationView> {
-  return grid.ask<RotationView>("network", "rotation", network.id, a.id);
+  return grid.ask<RotationView>(grid.admin, "network", "rotation", network.id, a.id);
 }
 
 async function untilPhase(mesh: Mesh, phase: RotationView["phase"]): Promise<RotationView> {
@@ -101,17 +81,17 @@ async function expectSettled(mesh: Mesh, oldKey: string | undefined): Promise<vo
       return keys.length === 2 && keys.includes(publicKey) && !keys.includes(oldKey ?? "");
     });
   }
-  const { members } = await grid.ask<NetworkDetails>("network", "show", network.id);
+  const { members } = await grid.ask<NetworkDetails>(grid.admin, "network", "show", network.id);
   expect(members.find(({ node }) => node === a.id)).toMatchObject({ publicKey, port: listenPort });
   await until("nothing is kept beside it", () => !stateOf(a, network.id).includes(`"next"`));
-  await untilAllReach(mesh);
+  await untilAllReach(nodes, network);
   for (const node of nodes) {
     expect(await node.wirehaul(["node", "plan"])).toBe("nothing to do\n");
     expect((await node.grid()).problems).toEqual([]);
   }
 }
 
-function stateOf(node: GridMachine, id: string): string {
+function stateOf(node: GridNode, id: string): string {
   return readFileSync(join(node.folder, "networks", `${id}.json`), "utf8");
 }
 
@@ -119,12 +99,12 @@ function stateOf(node: GridMachine, id: string): string {
 async function handshakeWith(
   thief: WireguardNode,
   privateKey: string,
-  b: GridMachine,
+  b: GridNode,
   network: NetworkDetails,
 ): Promise<number> {
   const { publicKey, listenPort } = await b.untilNetwork(network.id);
   thief.keys = { privateKey, publicKey: publicKeyOf(privateKey) };
-  const endpoint = `10.6.0.2:${listenPort}`;
+  const endpoint = `${siteAddresses(b.place)[0]}:${listenPort}`;
   await thief.configure([
     { publicKey, endpoint, allowedIps: [network.range], keepaliveSeconds: 1 },
   ]);
@@ -149,14 +129,13 @@ labTest(
     const [a, b, c] = nodes;
     const before = await a.untilNetwork(network.id);
     const oldSecret = await secretOf(a, network.id);
-    const spare = await grid.machine("d", 8);
     const thief = await WireguardNode.start(lab, {
-      ...{ implementation: SUBJECT, namespace: spare.host, label: "t" },
+      ...{ implementation: SUBJECT, namespace: grid.sites.guest.host, label: "t" },
     });
     await thief.up(["10.20.250.1/32"]);
 
     const streams = [await stream(network, b, a), await stream(network, a, c)];
-    const view = await grid.ask<RotationView>("network", "rotate", network.id, a.id);
+    const view = await grid.ask<RotationView>(grid.admin, "network", "rotate", network.id, a.id);
     for (const each of streams) await each.flows();
     const results = await Promise.all(streams.map((each) => each.stop()));
 
@@ -199,44 +178,46 @@ labTest(
     const mesh = await meshOf(lab);
     const { grid, nodes, network } = mesh;
     const [a, , c] = nodes;
-    const rotate = ["network", "rotate", network.id, a.id, "--no-wait"] as const;
+    const rotate = (): Promise<unknown> =>
+      grid.ask(grid.admin, "network", "rotate", network.id, a.id, "--no-wait");
 
     // With c away its peers don't all know: killed with the second ones on its disk.
     await c.end("SIGTERM");
     const first = await a.untilNetwork(network.id);
-    await grid.ask(...rotate);
+    await rotate();
     const { publicKey, port } = await untilPhase(mesh, "spreading");
     await a.end("SIGKILL");
     expect(stateOf(a, network.id)).toContain(`"next"`);
-    await a.join(grid.farm);
+    await a.start();
     expect(await a.untilNetwork(network.id)).toMatchObject({ publicKey: first.publicKey });
     await a.untilReady();
-    await c.join(grid.farm);
+    await c.start();
     await untilPhase(mesh, "done");
     expect(await a.untilNetwork(network.id)).toMatchObject({ publicKey, listenPort: port });
     await expectSettled(mesh, first.publicKey);
 
     // Killed as soon as it says that it has switched.
     const told = a.output.length;
-    await grid.ask(...rotate);
+    await rotate();
     await until("it switches", () => a.output.slice(told).includes("uses its new key"), 60_000, 1);
     await a.end("SIGKILL");
-    await a.join(grid.farm);
+    await a.start();
     await untilPhase(mesh, "done");
     await expectSettled(mesh, publicKey ?? "");
 
     // Ended by the owner while it is away.
     await c.end("SIGTERM");
     const last = await a.untilNetwork(network.id);
-    await grid.ask(...rotate);
+    await rotate();
     const kept = await untilPhase(mesh, "spreading");
     await a.end("SIGKILL");
     const ended = await grid.ask<RotationView>(
+      grid.admin,
       ...["network", "rotation", network.id, a.id, "--end"],
     );
     expect(ended).toMatchObject({ phase: "undone", reason: "its owner has ended it" });
-    await c.join(grid.farm);
-    await a.join(grid.farm);
+    await c.start();
+    await a.start();
     await expectSettled(mesh, kept.publicKey ?? "");
     expect(await a.untilNetwork(network.id)).toMatchObject({
       ...{ publicKey: last.publicKey, listenPort: last.listenPort },
@@ -258,14 +239,15 @@ labTest(
     const occupy = async (port: number): Promise<void> => {
       await a.spawn([process.execPath, "-e", OCCUPY(port)]).waitFor("bound");
     };
-    const rotatePort = ["network", "rotate", network.id, a.id, "--new-port"] as const;
+    const rotatePort = (): Promise<RotationView> =>
+      grid.ask(grid.admin, "network", "rotate", network.id, a.id, "--new-port", "--no-wait");
     const first = await a.untilNetwork(network.id);
 
     await a.end("SIGTERM");
-    const asked = await grid.ask<RotationView>(...rotatePort, "--no-wait");
+    const asked = await rotatePort();
     expect(asked).toMatchObject({ phase: "making", isKey: false });
     await occupy(asked.port ?? 0);
-    await a.join(grid.farm);
+    await a.start();
     const done = await untilPhase(mesh, "done");
     expect([asked.port, first.listenPort]).not.toContain(done.port);
     expect(await a.untilNetwork(network.id)).toMatchObject({
@@ -276,10 +258,10 @@ labTest(
 
     // Peers know the port by now.
     await c.end("SIGTERM");
-    await grid.ask(...rotatePort, "--no-wait");
+    await rotatePort();
     const spread = await untilPhase(mesh, "spreading");
     await occupy(spread.port ?? 0);
-    await c.join(grid.farm);
+    await c.start();
     const undone = await untilPhase(mesh, "undone");
     expect(undone.reason).toMatch(/refused: .* is in use by another program/);
     expect(await a.untilNetwork(network.id)).toMatchObject({ listenPort: done.port });
@@ -287,15 +269,16 @@ labTest(
 
     // A user's key, for a node that has one: a rotation.
     const brought = generateKeys();
-    await grid.bringKey(network.id, a.id, brought.privateKey);
+    const place = { network: network.id, node: a.id };
+    await bringKey(grid, { ...place, privateKey: brought.privateKey });
     await untilPhase(mesh, "done");
     expect(await a.untilNetwork(network.id)).toMatchObject({ publicKey: brought.publicKey });
     await expectSettled(mesh, first.publicKey);
-    await expect(grid.ask("network", "rotate", network.id, a.id, "--new-key")).rejects.toThrow(
-      /the key was brought by you/,
-    );
+    await expect(
+      grid.ask(grid.admin, "network", "rotate", network.id, a.id, "--new-key"),
+    ).rejects.toThrow(/the key was brought by you/);
     // A box that is another node's is refused, and changes nothing.
-    await grid.bringKey(network.id, a.id, generateKeys().privateKey, b.id);
+    await bringKey(grid, { ...place, ...generateKeys(), sealedFor: b.id });
     expect((await untilPhase(mesh, "undone")).reason).toMatch(/can't be opened/);
     expect(await a.untilNetwork(network.id)).toMatchObject({ publicKey: brought.publicKey });
     await expectSettled(mesh, undefined);

@@ -1,61 +1,60 @@
 /** A registry with a certificate of a CA of one's own: nodes and commands trust it where they are told to, and say what is wrong where not. */
 import { copyFileSync, readFileSync } from "node:fs";
 import { expect } from "vitest";
+import { type Certificate, GridLab } from "../../src/cli/demo/grid-lab.ts";
+import { addressOf, type GridNode, workloadName } from "../../src/cli/demo/grid-node.ts";
+import { publicPlaces, registryAddresses } from "../../src/cli/demo/grid-sites.ts";
 import { until } from "../../src/control/linux/command.ts";
 import {
   type NetworkExplanation,
   RegistryClient,
   type RegistryFault,
 } from "../../src/control/registry/client.ts";
-import { Ca, type Certificate } from "./harness/certificate.ts";
+import { Ca } from "./harness/certificate.ts";
 import { Grid } from "./harness/grid.ts";
-import { addressIn, GridMachines, REGISTRY } from "./harness/grid-machines.ts";
+import { populate } from "./harness/grid-workloads.ts";
 import { labTest } from "./harness/lab-test.ts";
 
 labTest(
   "by the right CA all of it works; by another, or none, nobody speaks to the registry, and it is said why",
   async (lab) => {
     const [ours, others] = [await Ca.make(lab, "ours"), await Ca.make(lab, "others")];
-    const grid = await GridMachines.make(lab, await ours.sign(`IP:${REGISTRY}`));
-    const [a, b] = [await grid.machine("a", 5), await grid.machine("b", 6)] as const;
-    for (const node of [a, b]) {
-      await node.join(grid.farm, "--join-token-file", await grid.token());
-      await node.untilReady();
-    }
-    expect((await a.grid()).registry).toBe(`https://${REGISTRY}:8480`);
-    const network = await grid.createNetwork("shop", "10.20.0.0/16", [a, b]);
-    for (const node of [a, b]) {
-      await node.untilNetwork(network.id);
-      await node.attach(network);
-    }
-    await a.untilReaches(addressIn(network.members, b.id), `work-${network.id}`);
+    const [v4, v6] = registryAddresses();
+    const tls = await ours.sign(`IP:${v4}`);
+    const grid = await GridLab.make(lab, { places: publicPlaces("a", "b"), tls });
+    await grid.startNodes();
+    const [a, b] = grid.nodes as [GridNode, GridNode];
+    const url = `https://${v4}:8480`;
+    expect((await a.grid()).registry).toBe(url);
+    const network = await grid.create(grid.admin, "shop", "10.20.0.0/16");
+    await populate([a, b], network);
+    await a.untilReaches(addressOf(network, b.id), workloadName(network));
     // By the stream of changes, too.
-    await grid.ask("network", "remove-node", network.id, b.id);
+    await grid.ask(grid.admin, "network", "remove-node", network.id, b.id);
     await until("b has it no longer", async () => (await b.networks()).length === 0);
-    await grid.ask("network", "add-node", network.id, b.id);
+    await grid.ask(grid.admin, "network", "add-node", network.id, b.id);
     await b.untilNetwork(network.id);
-    const said = await grid.ask<NetworkExplanation[]>("explain", a.id, b.id);
+    const said = await grid.ask<NetworkExplanation[]>(grid.admin, "explain", a.id, b.id);
     expect(said).toMatchObject([{ path: [a.id, b.id] }]);
 
     // Another CA: the node says so and does not speak; its networks stay. The right one, and it is back.
     const why = async (): Promise<string> => (await b.grid()).why;
     await b.end("SIGTERM");
-    const right = b.registry;
-    b.registry = ["--registry", `https://${REGISTRY}:8480`, "--registry-ca", others.ca];
-    await b.join(grid.farm);
+    b.ca = others.ca;
+    await b.start();
     await until("b does not trust it", async () => (await why()).includes("--registry-ca"));
     expect(await why()).toMatch(/^the certificate of the registry at https:.* is signed by nobody/);
     expect((await b.grid()).state).toBe("unregistered");
     await b.untilNetwork(network.id);
     await b.end("SIGTERM");
-    b.registry = right;
-    await b.join(grid.farm);
+    b.ca = ours.ca;
+    await b.start();
     await b.untilReady();
 
     // Commands.
+    const { keyFile } = grid.admin;
     const ask = (...flags: readonly string[]): Promise<string> =>
-      a.wirehaul(["network", "list", "--registry", ...flags, "--key", `${lab.folder}/admin.pem`]);
-    const url = `https://${REGISTRY}:8480`;
+      a.wirehaul(["network", "list", "--registry", ...flags, "--key", keyFile]);
     await expect(ask(url)).rejects.toThrow(
       /is signed by nobody that is trusted here .*--registry-ca/,
     );
@@ -63,13 +62,11 @@ labTest(
     await expect(ask(url, "--registry-ca", "/nowhere.pem")).rejects.toThrow(
       "--registry-ca: /nowhere.pem can't be read (ENOENT)",
     );
-    await expect(ask(url, "--registry-ca", `${lab.folder}/admin.pem`)).rejects.toThrow(
-      "holds no certificate in PEM",
-    );
-    await expect(ask("https://[2001:db8:3::2]:8480", "--registry-ca", ours.ca)).rejects.toThrow(
+    await expect(ask(url, "--registry-ca", keyFile)).rejects.toThrow("holds no certificate in PEM");
+    await expect(ask(`https://[${v6}]:8481`, "--registry-ca", ours.ca)).rejects.toThrow(
       "does not answer: connect ECONNREFUSED",
     );
-    await expect(ask(`http://${REGISTRY}:8480`)).rejects.toThrow("does not answer");
+    await expect(ask(`http://${v4}:8480`)).rejects.toThrow("does not answer");
     expect(await ask(url, "--registry-ca", ours.ca)).toContain(network.id);
     a.environment = { WIREHAUL_REGISTRY_CA: ours.ca };
     expect(await ask(url)).toContain(network.id);

@@ -4,6 +4,7 @@
  */
 import { expect } from "vitest";
 import { generateKeys } from "../../src/cli/demo/keys.ts";
+import type { Lab } from "../../src/cli/demo/lab.ts";
 import { until } from "../../src/control/linux/command.ts";
 import type { NetworkPeer } from "../../src/control/model/network-resource.ts";
 import type {
@@ -22,14 +23,19 @@ import {
   tasks,
 } from "./harness/registry-mesh.ts";
 
+/** A registry with three nodes in a network, and what the first of them has before anything changes. */
+async function threeOf(lab: Lab) {
+  const registry = await Registry.start(lab);
+  const mesh = await meshOf(registry, 3);
+  const [a, b, c] = mesh.nodes as [RegistryClient, RegistryClient, RegistryClient];
+  const [oldKey, oldPort] = [mesh.keys.get(a.keyId) ?? "", await portOf(a)];
+  return { registry, ...mesh, a, b, c, oldKey, oldPort };
+}
+
 labTest(
   "a key and a port change step by step, with a restart after each",
   async (lab) => {
-    const registry = await Registry.start(lab);
-    const { user, network, nodes, keys } = await meshOf(registry, 3);
-    const [a, b, c] = nodes as [RegistryClient, RegistryClient, RegistryClient];
-    const oldKey = keys.get(a.keyId) ?? "";
-    const oldPort = await portOf(a);
+    const { registry, user, network, keys, a, b, c, oldKey, oldPort } = await threeOf(lab);
     const { publicKey: newKey } = generateKeys();
     await expect(user.startRotation(network, a.keyId, { key: false, port: false })).rejects.toEqual(
       refused("invalid", "neither key nor port"),
@@ -148,11 +154,7 @@ labTest(
 labTest(
   "who never answers, never confirms or never switches: undone, and said",
   async (lab) => {
-    const registry = await Registry.start(lab);
-    const { user, network, nodes, keys } = await meshOf(registry, 3);
-    const [a, b, c] = nodes as [RegistryClient, RegistryClient, RegistryClient];
-    const oldKey = keys.get(a.keyId) ?? "";
-    const oldPort = await portOf(a);
+    const { registry, user, network, nodes, a, b, c, oldKey, oldPort } = await threeOf(lab);
     const isAsBefore = async (reason: string): Promise<void> => {
       expect(await user.rotation(network, a.keyId)).toMatchObject({ phase: "undone", reason });
       for (const node of nodes) expect(await tasks(node)).toEqual([]);
@@ -255,10 +257,7 @@ labTest("a port that is taken is exchanged before peers know it, not after", asy
 });
 
 labTest("what peers report of two keys of one node moves no route", async (lab) => {
-  const registry = await Registry.start(lab);
-  const { user, network, nodes, keys } = await meshOf(registry, 3);
-  const [a, b, c] = nodes as [RegistryClient, RegistryClient, RegistryClient];
-  const oldKey = keys.get(a.keyId) ?? "";
+  const { registry, user, network, keys, a, b, c, oldKey } = await threeOf(lab);
   const { publicKey: newKey } = generateKeys();
   const wayTo = async (key: string): Promise<unknown> => {
     const { endpoint, allowedIps } = (await peerOf(b, key)) ?? {};

@@ -115,47 +115,16 @@ labTest(
 
     // A client: by a node that is public only; its file is one that wg-quick takes, the code is that file.
     const file = join(lab.folder, "laptop.conf");
-    const hidden = wirehaul("network", "client", "add", "net", "laptop", "--access", a!, ...owner);
-    await expect(hidden).rejects.toThrow("is not public");
+    const adding = (name: string, access: string, ...rest: readonly string[]): string[] => [
+      ...["network", "client", "add", "net", name, "--access", access, ...rest, ...owner],
+    ];
+    await expect(wirehaul(...adding("laptop", a!))).rejects.toThrow("is not public");
     expect((await field.user.network(field.id)).clients).toEqual([]);
-    await wirehaul(
-      "network",
-      "client",
-      "add",
-      "net",
-      "laptop",
-      "--access",
-      r1!,
-      "--output",
-      file,
-      ...owner,
-    );
+    await wirehaul(...adding("laptop", r1!, "--output", file));
     expect(statSync(file).mode & 0o777).toBe(0o600);
-    const again = wirehaul(
-      "network",
-      "client",
-      "add",
-      "net",
-      "phone",
-      "--access",
-      r1!,
-      "--output",
-      file,
-      ...owner,
-    );
+    const again = wirehaul(...adding("phone", r1!, "--output", file));
     await expect(again).rejects.toThrow("EEXIST");
-    const twice = wirehaul(
-      "network",
-      "client",
-      "add",
-      "net",
-      "laptop",
-      "--access",
-      r1!,
-      "--output",
-      `${file}.2`,
-      ...owner,
-    );
+    const twice = wirehaul(...adding("laptop", r1!, "--output", `${file}.2`));
     await expect(twice).rejects.toThrow("has a client of this name");
     expect(() => statSync(`${file}.2`)).toThrow("ENOENT");
     const [made] = (await field.user.network(field.id)).clients;
@@ -171,8 +140,8 @@ labTest(
     // The registry has never seen the private key.
     expect(await field.postgres.sql("grid", "select change from audit")).not.toContain(privateKey);
 
-    const args = ["network", "client", "add", "net", "phone", "--access", r1!, "--qr", ...owner];
-    const phone = spawnSync(process.execPath, [PROGRAM, ...args], { encoding: "utf8" });
+    const args = [PROGRAM, ...adding("phone", r1!, "--qr")];
+    const phone = spawnSync(process.execPath, args, { encoding: "utf8" });
     expect(phone.status).toBe(0);
     expect(phone.stdout).toContain("[Interface]\nPrivateKey = ");
     expect(decodeQR(pictureOf(phone.stderr))).toBe(phone.stdout);

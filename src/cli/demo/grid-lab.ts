@@ -32,8 +32,18 @@ export interface Tenant {
   readonly network: NetworkDetails;
 }
 
+/** Paths of PEM files. */
+export interface Certificate {
+  readonly certificate: string;
+  readonly key: string;
+  /** Of who signed it. */
+  readonly ca: string;
+}
+
 export interface GridOptions {
   readonly places?: readonly Place[];
+  /** The registry's, for its IPv4 address; undefined: it speaks without TLS. */
+  readonly tls?: Certificate | undefined;
   /** A command as it was typed, and where; or what goes on. */
   readonly tell?: (text: string) => void;
 }
@@ -44,13 +54,20 @@ export class GridLab {
   readonly admin: Person;
   readonly #adminKey: string;
   readonly #tell: (text: string) => void;
+  readonly #tls: Certificate | undefined;
   #registry: Background | undefined;
   #tokens = 0;
 
-  private constructor(lab: Lab, sites: GridSites<GridNode>, tell: (text: string) => void) {
+  private constructor(
+    lab: Lab,
+    sites: GridSites<GridNode>,
+    tell: (text: string) => void,
+    tls: Certificate | undefined,
+  ) {
     this.lab = lab;
     this.sites = sites;
     this.#tell = tell;
+    this.#tls = tls;
     const { person, keyId } = this.#makePerson("root");
     this.admin = person;
     this.#adminKey = keyId;
@@ -69,24 +86,26 @@ export class GridLab {
   /** The registry runs and has a farm; the nodes do not run. */
   static async make(
     lab: Lab,
-    { places = PLACES, tell = () => undefined }: GridOptions = {},
+    { places = PLACES, tls, tell = () => undefined }: GridOptions = {},
   ): Promise<GridLab> {
     const sites = await makeSites(
       lab,
       places,
-      (power, place) => new GridNode(power, place),
+      (power, place) => new GridNode(power, place, tls?.ca),
       (power) => new LabMachine(power),
     );
-    const grid = new GridLab(lab, sites, tell);
+    const grid = new GridLab(lab, sites, tell, tls);
     await grid.startRegistry();
     await grid.type(grid.admin, "registry", "farm", "add", "demo farm");
     return grid;
   }
 
   async startRegistry(): Promise<void> {
+    const { certificate = "", key = "" } = this.#tls ?? {};
+    const tls = this.#tls === undefined ? [] : ["--tls-cert", certificate, "--tls-key", key];
     const args = [
       ...["registry", "run", "--data", join(this.lab.folder, "registry")],
-      ...["--admin", `root=${this.#adminKey}`, ...REGISTRY_FLAGS],
+      ...["--admin", `root=${this.#adminKey}`, ...REGISTRY_FLAGS, ...tls],
     ];
     this.#show("registry", args);
     this.#registry = this.sites.registry.spawnWirehaul(args);
@@ -165,7 +184,12 @@ export class GridLab {
 
   /** By which a person's commands find the registry and the key. */
   environmentOf({ keyFile }: Person): Record<string, string> {
-    return { WIREHAUL_REGISTRY: registryUrl({ hasV4: true }), WIREHAUL_KEY: keyFile };
+    const { ca } = this.#tls ?? {};
+    return {
+      WIREHAUL_REGISTRY: registryUrl({ hasV4: true }, ca !== undefined),
+      WIREHAUL_KEY: keyFile,
+      ...(ca === undefined ? {} : { WIREHAUL_REGISTRY_CA: ca }),
+    };
   }
 
   async #run(person: Person, args: readonly string[]): Promise<string> {

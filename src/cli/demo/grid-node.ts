@@ -18,22 +18,31 @@ const WORKLOAD_HOST = 5;
 
 export class GridNode extends LabMachine {
   readonly place: Place;
+  /** The file with the CA that it trusts, of a registry that speaks TLS; for the next start. */
+  ca: string | undefined;
   id = "";
   #node: Background | undefined;
 
-  constructor(power: Power, place: Place) {
+  constructor(power: Power, place: Place, ca?: string) {
     super(power);
     this.place = place;
+    this.ca = ca;
   }
 
   get output(): string {
     return this.#node?.output ?? "";
   }
 
+  /** Of `wirehaul node run`, which has been started. */
+  get pid(): number {
+    if (this.#node === undefined) throw new Error(`${this.label} has not been started`);
+    return this.#node.pid;
+  }
+
   /** Of `wirehaul node run --state FOLDER`. Its NICs are left alone. */
   flags(tokenFile?: string): string[] {
     const token = tokenFile === undefined ? [] : ["--join-token-file", tokenFile];
-    return [...nodeFlags(this.place), "--farm", FARM, "--name", this.label, ...token];
+    return [...nodeFlags(this.place, this.ca), "--farm", FARM, "--name", this.label, ...token];
   }
 
   /** With the file of a token, or it waits for approval when it has not joined yet. */

@@ -27,10 +27,17 @@ export const PLACES: readonly Place[] = [
 ];
 
 /** At a site of its own, with both families. */
-export function publicPlace(label: string, net: number): Place {
+function publicPlace(label: string, net: number): Place {
   return { label, title: "public, IPv4 and IPv6", net, hasV4: true };
 }
 
+/** Each at a site of its own, with both families; five at most. */
+export function publicPlaces(...labels: readonly string[]): Place[] {
+  return labels.map((label, at) => publicPlace(label, at + 1));
+}
+
+/** Of what stands at a site's own address. */
+const SITE_HOST = 2;
 const REGISTRY_NET = 6;
 const GUEST_NET = 7;
 const REGISTRY_PORT = 8480;
@@ -88,13 +95,18 @@ export async function makeSites<Node extends LabMachine>(
 }
 
 export function registryAddresses(): readonly [v4: string, v6: string] {
-  return addressesAt(REGISTRY_NET, 2);
+  return addressesAt(REGISTRY_NET, SITE_HOST);
+}
+
+/** As the Internet sees what stands there. */
+export function siteAddresses({ net }: Pick<Place, "net">): readonly [v4: string, v6: string] {
+  return addressesAt(net, SITE_HOST);
 }
 
 /** As a node in that place asks it. */
-export function registryUrl({ hasV4 }: Pick<Place, "hasV4">): string {
+export function registryUrl({ hasV4 }: Pick<Place, "hasV4">, isTls = false): string {
   const [v4, v6] = registryAddresses();
-  return `http://${hasV4 ? v4 : `[${v6}]`}:${REGISTRY_PORT}`;
+  return `${isTls ? "https" : "http"}://${hasV4 ? v4 : `[${v6}]`}:${REGISTRY_PORT}`;
 }
 
 /** Flags of `wirehaul registry run`. */
@@ -103,11 +115,13 @@ export const REGISTRY_FLAGS: readonly string[] = [
   ...["--respond", `${RESPONDER_PORT}`],
 ];
 
-/** Flags of `wirehaul node run` in that place. */
-export function nodeFlags(place: Place): string[] {
+/** Flags of `wirehaul node run` in that place. `ca`: the file with the CA of a registry that speaks TLS. */
+export function nodeFlags(place: Place, ca?: string): string[] {
   const [v4, v6] = registryAddresses();
   return [
-    ...["--registry", registryUrl(place), "--uplink", "none", "--nic-kinds", "veth"],
+    ...["--registry", registryUrl(place, ca !== undefined)],
+    ...(ca === undefined ? [] : ["--registry-ca", ca]),
+    ...["--uplink", "none", "--nic-kinds", "veth"],
     ...["--responders", `${v4}:${RESPONDER_PORT},[${v6}]:${RESPONDER_PORT}`],
   ];
 }
@@ -133,7 +147,7 @@ async function join(
   net: number,
   hasV4: boolean,
 ): Promise<void> {
-  const [own4, own6] = addressesAt(net, 2);
+  const [own4, own6] = addressesAt(net, SITE_HOST);
   const [router4, router6] = addressesAt(net, 1);
   const both = (v4: string, v6: string): string[] => [...(hasV4 ? [`${v4}/24`] : []), `${v6}/64`];
   await lab.cable(
@@ -163,7 +177,7 @@ async function makeGateway(
     ...(hasV4 ? [`address add ${v4}/24 dev lan`] : []),
     `address add ${v6}/64 dev lan nodad`,
   ]);
-  await internet.ip([`route add 2001:db8:${net}0::/64 via ${addressesAt(net, 2)[1]}`]);
+  await internet.ip([`route add 2001:db8:${net}0::/64 via ${addressesAt(net, SITE_HOST)[1]}`]);
   await gateway.exec(["nft", "-f", "-"], {
     input: `table inet gateway {
   chain postrouting {

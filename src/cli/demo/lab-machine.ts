@@ -54,6 +54,8 @@ export class LabMachine {
   readonly host: Namespace;
   /** Where its node's state is: its disk. */
   readonly folder: string;
+  /** Variables of programs that are started from now on, beside those of this process. */
+  environment: Readonly<Record<string, string>> = {};
   #holder: Background;
 
   constructor({ lab, label, host, holder }: Power) {
@@ -67,7 +69,10 @@ export class LabMachine {
   /** A command line that runs in the machine, or in one of its own namespaces. */
   command(command: readonly string[], namespace?: string): string[] {
     const inside = namespace === undefined ? [] : ["ip", "netns", "exec", namespace];
-    return ["nsenter", "-t", `${this.#holder.pid}`, "-m", "-n", "--", ...inside, ...command];
+    const settings = Object.entries(this.environment).map(([name, value]) => `${name}=${value}`);
+    // Not those of the programs that lead there.
+    const program = settings.length === 0 ? command : ["env", ...settings, ...command];
+    return ["nsenter", "-t", `${this.#holder.pid}`, "-m", "-n", "--", ...inside, ...program];
   }
 
   /** A path of the machine's own, as it is called from outside. */

@@ -1,15 +1,8 @@
 /** Certificates of a CA that a test has made itself, by openssl. */
 import { join } from "node:path";
+import type { Certificate } from "../../../src/cli/demo/grid-lab.ts";
 import type { Lab } from "../../../src/cli/demo/lab.ts";
 import { run } from "../../../src/control/linux/command.ts";
-
-/** Paths of PEM files. */
-export interface Certificate {
-  readonly certificate: string;
-  readonly key: string;
-  /** Of who signed it. */
-  readonly ca: string;
-}
 
 const KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
 
@@ -37,7 +30,7 @@ export class Ca {
     return made;
   }
 
-  /** For names such as "IP:10.3.0.2,DNS:localhost"; good for a day from `when`, as faketime takes it. */
+  /** For names such as "IP:198.18.6.2,DNS:localhost"; good for a day from `when`, as faketime takes it. */
   async sign(names: string, when?: string): Promise<Certificate> {
     this.#count += 1;
     const path = (what: string): string =>
