@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect } from "vitest";
-import { makeSites, publicPlace, registryAddresses } from "../../src/cli/demo/grid-sites.ts";
+import { makeSites, publicPlaces, registryAddresses } from "../../src/cli/demo/grid-sites.ts";
 import { ROOT } from "../../src/cli/demo/implementations.ts";
 import type { Lab } from "../../src/cli/demo/lab.ts";
 import { LabMachine } from "../../src/cli/demo/lab-machine.ts";
@@ -98,7 +98,7 @@ interface People {
 async function makePeople(lab: Lab): Promise<People> {
   chmodSync(lab.folder, 0o755);
   const prefix = await install(lab);
-  const places = [publicPlace("ox", 1), COW];
+  const places = [...publicPlaces("ox"), COW];
   const make = (power: ConstructorParameters<typeof LabMachine>[0]): LabMachine =>
     new LabMachine(power);
   const { nodes, registry, guest } = await makeSites(lab, places, make, make);
