@@ -16,6 +16,7 @@ const CHILD = fileURLToPath(new URL("./harness/mesh-child.mjs", import.meta.url)
 const GATEWAY = "169.254.1.1";
 /** Of what takes ten seconds on a machine of its own: beside other tests the kernel has one lock for all links of all namespaces. */
 const LIMIT_MS = 180_000;
+const AGAIN_MS = 2_000;
 /** A peer with its session and the replay window of it; 3.4 KiB without one (bench part `peers`). */
 const BYTES_PER_PEER_MAX = 12 << 10;
 const PARALLEL = 8;
@@ -100,17 +101,8 @@ async function meet(
   targets: (index: number) => readonly Node[],
 ): Promise<number> {
   // -a: who answers, a line each. Again after two seconds: fping forgets a ping after ten.
-  const finished = await fping(nodes, targets, [
-    "-a",
-    "-i",
-    "5",
-    "-t",
-    "2000",
-    "-B",
-    "1",
-    "-r",
-    "25",
-  ]);
+  const pace = ["-i", "5", "-t", `${AGAIN_MS}`, "-B", "1", "-r", `${LIMIT_MS / AGAIN_MS}`];
+  const finished = await fping(nodes, targets, ["-a", ...pace]);
   return finished.reduce((sum, { stdout }) => sum + stdout.split("\n").filter(Boolean).length, 0);
 }
 
