@@ -185,7 +185,7 @@ export class RegistryClient {
     this.ask("PUT", this.#self("ports"), { ports });
   readonly reportReachability = (reachability: Reachability): Promise<void> =>
     this.ask("PUT", this.#self("reachability"), { ...reachability });
-  /** Whole state. */
+  /** Of each network that it names the whole state; the others stay as they were. */
   readonly reportLinks = (report: LinksReport): Promise<void> =>
     this.ask("PUT", this.#self("links"), { ...report });
   readonly desired = (since?: number): Promise<Desired> =>

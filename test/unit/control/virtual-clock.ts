@@ -20,13 +20,18 @@ export class VirtualClock implements Clock {
 
   wait(ms: number, signal?: AbortSignal): Promise<void> {
     if (signal?.aborted === true) return Promise.resolve();
-    return new Promise((resolve) => {
-      const wait = { at: this.#now + ms, resolve };
-      this.#waits.push(wait);
-      signal?.addEventListener("abort", () => {
+    return new Promise((done) => {
+      const end = (): void => {
         this.#waits = this.#waits.filter((other) => other !== wait);
         resolve();
-      });
+      };
+      const resolve = (): void => {
+        signal?.removeEventListener("abort", end);
+        done();
+      };
+      const wait: Wait = { at: this.#now + ms, resolve };
+      this.#waits.push(wait);
+      signal?.addEventListener("abort", end);
     });
   }
 
