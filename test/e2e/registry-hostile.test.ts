@@ -37,6 +37,10 @@ labTest(
       return sendRaw(url, "POST", target, headers, bytes);
     };
     const codeOf = ({ body }: Answer): string => JSON.parse(body).error?.code ?? "";
+    const refuses = async (body: Buffer | string, code: string, what: string): Promise<void> => {
+      const answer = await send(body);
+      expect([answer.status, codeOf(answer)], what).toEqual([400, code]);
+    };
     const bytes = (...values: readonly number[]): Buffer =>
       Buffer.concat([Buffer.from('{"name":"x'), Buffer.from(values), Buffer.from('"}')]);
     const object = Buffer.from('{"name":"x"}');
@@ -48,8 +52,7 @@ labTest(
       ["beyond all characters", bytes(0xf4, 0x90, 0x80, 0x80)],
       ["two bytes each", Buffer.from('{"name":"x"}', "utf16le")],
     ] as const) {
-      const answer = await send(body);
-      expect([answer.status, codeOf(answer)], what).toEqual([400, "bad_json"]);
+      await refuses(body, "bad_json", what);
     }
     for (const type of [
       "text/plain",
@@ -82,8 +85,7 @@ labTest(
       ["below nothing", '{"name":"x","owner":-1}'],
       ["no text", '{"name":12}'],
     ] as const) {
-      const answer = await send(body);
-      expect([answer.status, codeOf(answer)], what).toEqual([400, "invalid"]);
+      await refuses(body, "invalid", what);
     }
     for (const body of [
       '{"name":"x",}',
@@ -93,8 +95,7 @@ labTest(
       '{"name":"x"',
       '{"name":"\\x"}',
     ]) {
-      const answer = await send(body);
-      expect([answer.status, codeOf(answer)], body).toEqual([400, "bad_json"]);
+      await refuses(body, "bad_json", body);
     }
     expect((await admin.farms()).map(({ id }) => id)).toEqual([farm]);
     // Of a name that is there twice the last one counts (RFC 8259 4), and it is what was checked.

@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { describe, expect } from "vitest";
-import type { Lab } from "../../src/cli/demo/lab.ts";
 import { Postgres } from "../../src/cli/demo/postgres.ts";
 import { until } from "../../src/control/linux/command.ts";
 import { backUp, restore, TABLES } from "../../src/control/registry/store/backup.ts";
@@ -12,23 +11,11 @@ import type { Database } from "../../src/control/registry/store/database.ts";
 import { MIGRATIONS, migrate, versionOf } from "../../src/control/registry/store/migrations.ts";
 import { type DatabasePlace, openDatabase } from "../../src/control/registry/store/open.ts";
 import { CHANNEL, Store } from "../../src/control/registry/store/store.ts";
+import { KINDS } from "./harness/database-kinds.ts";
 import { labTest } from "./harness/lab-test.ts";
 
 const WRITER = { actor: "test", action: "user.create" };
 const WRITING = fileURLToPath(new URL("./harness/registry-writer.mjs", import.meta.url));
-
-type Makes = (lab: Lab) => Promise<(name: string) => Promise<DatabasePlace>>;
-
-const KINDS: readonly (readonly [string, Makes])[] = [
-  ["a folder", async (lab) => async (name) => ({ data: join(lab.folder, name) })],
-  [
-    "a server",
-    async (lab) => {
-      const postgres = await Postgres.start(lab);
-      return async (name) => ({ database: await postgres.database(name) });
-    },
-  ],
-];
 
 async function open(place: DatabasePlace): Promise<Database> {
   return await openDatabase(place, () => undefined);

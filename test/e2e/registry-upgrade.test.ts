@@ -3,31 +3,17 @@
  * peers go on with what they had.
  */
 import { randomBytes } from "node:crypto";
-import { join } from "node:path";
 import { describe, expect } from "vitest";
-import type { Lab } from "../../src/cli/demo/lab.ts";
-import { Postgres } from "../../src/cli/demo/postgres.ts";
 import { Identity, type RegistryClient } from "../../src/control/registry/client.ts";
 import { signRequest } from "../../src/control/registry/signature.ts";
 import { TABLES } from "../../src/control/registry/store/backup.ts";
 import type { Database } from "../../src/control/registry/store/database.ts";
 import { MIGRATIONS, migrate, versionOf } from "../../src/control/registry/store/migrations.ts";
-import { type DatabasePlace, openDatabase } from "../../src/control/registry/store/open.ts";
+import { openDatabase } from "../../src/control/registry/store/open.ts";
+import { KINDS } from "./harness/database-kinds.ts";
 import { Grid, sendRaw } from "./harness/grid.ts";
 import { labTest } from "./harness/lab-test.ts";
 
-type Makes = (lab: Lab) => Promise<(name: string) => Promise<DatabasePlace>>;
-
-const KINDS: readonly (readonly [string, Makes])[] = [
-  ["a folder", async (lab) => async (name) => ({ data: join(lab.folder, name) })],
-  [
-    "a server",
-    async (lab) => {
-      const postgres = await Postgres.start(lab);
-      return async (name) => ({ database: await postgres.database(name) });
-    },
-  ],
-];
 const VERSIONS = Array.from({ length: MIGRATIONS.length - 1 }, (_, at) => at + 1);
 /** Starts of a database and of a registry for each version. */
 const TIMEOUT_MS = 240_000;

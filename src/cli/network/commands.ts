@@ -54,7 +54,8 @@ export function addNetworkCommands(network: Command): void {
     async (text: string, flags: Asking) => {
       const client = clientOf(flags);
       const found = await client.network(await networkIdOf(client, text));
-      const nodes = await allOf((wish) => client.nodes(wish));
+      // Names are for people only.
+      const nodes = flags.json === true ? [] : await allOf((wish) => client.nodes(wish));
       const names = new Map(nodes.map((node) => [node.id, node.name]));
       print(flags, found, networkLines(found, names));
     },
